@@ -1,0 +1,1 @@
+"""What every part stands on: errors, clocks, options, units, log events and statistics. Imports nothing of ours."""
