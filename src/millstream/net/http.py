@@ -1,0 +1,23 @@
+"""HTTP/1.1 for the daemons, in one place to import from: routes, requests, responses, and the server."""
+
+from millstream.net.http_limits import HttpLimits
+from millstream.net.http_messages import HttpError, Later, Request, Response, empty, json, text
+from millstream.net.http_router import Answer, Handler, Repeat, Route, Router
+from millstream.net.http_server import HttpServer
+
+__all__ = [
+    "Answer",
+    "Handler",
+    "HttpError",
+    "HttpLimits",
+    "HttpServer",
+    "Later",
+    "Repeat",
+    "Request",
+    "Response",
+    "Route",
+    "Router",
+    "empty",
+    "json",
+    "text",
+]
