@@ -1,0 +1,1 @@
+"""The broker process: sockets and HTTP in front of the engine, files behind it."""
