@@ -1,0 +1,1 @@
+"""`millstream log`: shows a data path of nsqd offline, verifies it, and dumps messages. It changes nothing."""

@@ -1,0 +1,1 @@
+"""`millstream peek`: shows the messages of a channel without taking them."""
