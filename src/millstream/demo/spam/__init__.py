@@ -1,0 +1,1 @@
+"""The service that decides which links are spam."""
