@@ -1,8 +1,8 @@
 """Daemons as processes, and a raw client that looks at every byte, for the tests beside this file.
 
-A daemon is started on ports that the system chooses, or again on those that it had; it says where it listens in its
-log, which is kept to the end: a test whose daemon logged a traceback fails. The client knows the wire by itself, so
-that a mistake in `millstream.protocol` cannot hide itself.
+A daemon is started on ports that the system chooses, others at each start; it says where it listens in its log, which
+is kept to the end: a test whose daemon logged a traceback fails. The client knows the wire by itself, so that a mistake
+in `millstream.protocol` cannot hide itself.
 """
 
 import asyncio
@@ -60,14 +60,13 @@ class Daemon:
         assert self._process is not None
         return self._process.pid
 
-    def spawn(self, *, same_ports: bool = False) -> None:
+    def spawn(self) -> None:
         """Start the process, and do not wait for it."""
-        tcp_port, http_port = (self.tcp_port, self.http_port) if same_ports else (0, 0)
         self._listening = 0
         command = [
             *(sys.executable, "-m", f"millstream.cli.{self.name}"),
-            f"--tcp-address=127.0.0.1:{tcp_port}",
-            f"--http-address=127.0.0.1:{http_port}",
+            "--tcp-address=127.0.0.1:0",
+            "--http-address=127.0.0.1:0",
             "--broadcast-address=127.0.0.1",
             *self._flags,
         ]
@@ -91,9 +90,9 @@ class Daemon:
             self._listening = 2
             self._logged.notify_all()
 
-    def start(self, *, same_ports: bool = False, is_healthy: bool = True) -> None:
+    def start(self, *, is_healthy: bool = True) -> None:
         """Start the process and wait until it answers, unless told otherwise that all is well."""
-        self.spawn(same_ports=same_ports)
+        self.spawn()
         with self._logged:
             assert self._logged.wait_for(lambda: self._listening >= 2, DEADLINE_S), self.log
         assert self._process is not None

@@ -6,7 +6,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from millstream.client import PublishFailed, Reader, ReaderOptions, Writer, WriterOptions
+from millstream.supervisor.ports import auto_ports
 
 START_TIMEOUT_S = 15
 
@@ -32,9 +32,8 @@ def lookupd_command() -> list[str]:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    """A port that stays free while a daemon restarts: the system gives no such number to a connection."""
+    return auto_ports(["port"])["port"]
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

@@ -25,6 +25,8 @@ from typing import Any, Final
 
 import pytest
 
+from millstream.supervisor.ports import auto_ports
+
 DEADLINE_S: Final = 20
 NSQD: Final = os.environ.get("MILLSTREAM_TEST_NSQD", "")
 TOPIC: Final = "clicks"
@@ -77,9 +79,8 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port that stays free while a daemon restarts: the system gives no such number to a connection."""
+    return auto_ports(["port"])["port"]
 
 
 @contextmanager

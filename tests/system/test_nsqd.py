@@ -221,7 +221,7 @@ async def test_a_clean_restart_keeps_what_was_not_finished(
 
     assert (again.body, again.attempts) == (b"held", 2)
     assert nsqd.signal() == 0
-    nsqd.start(same_ports=True)
+    nsqd.start()
     stats = nsqd.channel("events", "paused")
     assert stats["paused"] is True
     assert (stats["depth"], stats["deferred_count"]) == (3, 1)

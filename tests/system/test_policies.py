@@ -206,7 +206,7 @@ async def test_kill_9_amid_dead_letters_loses_none(daemons: Any, connect: Connec
                 await publisher.publish("events", *(b"%d" % number for number in range(count, count + 20)))
                 count += 20
             nsqd.kill()
-            nsqd.start(same_ports=True)
+            nsqd.start()
         client, graveyard = await connect(nsqd), await connect(nsqd)
         await client.subscribe("events", "work", 1_000)
         group.create_task(fail_everything(client))

@@ -20,6 +20,8 @@ from typing import Any, Final
 
 import pytest
 
+from millstream.supervisor.ports import auto_ports
+
 DEADLINE_S: Final = 20
 NSQD: Final = shlex.split(os.environ.get("MILLSTREAM_TEST_NSQD", "")) or [sys.executable, "-m", "millstream.cli.nsqd"]
 NSQLOOKUPD: Final = shlex.split(os.environ.get("MILLSTREAM_TEST_NSQLOOKUPD", "")) or [
@@ -75,8 +77,8 @@ if __name__ == "__main__":
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """A port that stays free while a daemon restarts: the system gives no such number to a connection."""
+    return auto_ports(["port"])["port"]
 
 
 def fetch(url: str, body: bytes | None = None) -> bytes:
