@@ -26,10 +26,12 @@ class Waiting:
     def __init__(self, answers: dict[str, list[str]]) -> None:
         self.answers = answers
         self.asked: list[str] = []
+        self.was_asked = threading.Event()
         self.may_answer = threading.Event()
 
     def getaddrinfo(self, host: str, port: int, *, type: int) -> list[Any]:
         self.asked.append(host)
+        self.was_asked.set()
         self.may_answer.wait(DEADLINE_S)
         if host not in self.answers:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -42,6 +44,10 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waiting]:
     monkeypatch.setattr(socket, "getaddrinfo", found.getaddrinfo)
     yield found
     found.may_answer.set()
+    # Whoever asks for a name that is still looked up would wait for this test's answer.
+    for thread in threading.enumerate():
+        if thread.name == "resolver":
+            thread.join(DEADLINE_S)
 
 
 @on_both_loops
@@ -90,6 +96,7 @@ def test_a_loop_ends_while_a_name_server_does_not_answer(names: Waiting, loop: s
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(ask())
 
+    assert names.was_asked.wait(DEADLINE_S)
     assert names.asked == ["here"]
     assert not names.may_answer.is_set()
 
