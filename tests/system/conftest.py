@@ -25,6 +25,11 @@ from typing import Any, NamedTuple, Self
 
 import pytest
 
+# Test folders are no packages: this lets those below import `system_codecs`.
+FOLDER = str(Path(__file__).resolve().parent)
+if FOLDER not in sys.path:
+    sys.path.append(FOLDER)
+
 DEADLINE_S = 20
 LISTENING = re.compile(r"INFO: (tcp|http)\.listening address=127\.0\.0\.1:(\d+)$")
 UNEXPECTED = re.compile(r"Traceback|Fatal error|Unhandled|exception was never retrieved|Task was destroyed")

@@ -7,6 +7,7 @@ The figures are those of `/stats`; counters go as what was added since the last 
 import asyncio
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from millstream.base.log import get_logger
@@ -140,22 +141,21 @@ class Statsd:
             try:
                 await self._push()
             except (OSError, UnicodeError) as error:
-                # An unknown host, mostly; the next push looks it up again.
+                # An unknown host or one out of reach, mostly; the next push looks it up again.
                 log.warning("statsd.push_failed", address=self._address, error=error)
 
     async def _push(self) -> None:
         place, *_ = await places_of(self._address, socket.SOCK_DGRAM)
-        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            asyncio.DatagramProtocol, remote_addr=place
-        )
-        try:
+        # Not a transport: uvloop forgets one whose making is cancelled. Not connected: a connected socket would drop a
+        # datagram to report that an earlier one was refused.
+        with socket.socket(socket.AF_INET6 if ":" in place[0] else socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
             found = packets(self._lines(), self._host.options.statsd_udp_packet_size)
             pause_s = max(0.0, self._interval_s - _REST_S) / max(1, len(found))
             for packet in found:
-                transport.sendto(packet)
+                with suppress(BlockingIOError):
+                    sender.sendto(packet, place)
                 await asyncio.sleep(pause_s)
-        finally:
-            transport.close()
 
     def _lines(self) -> list[str]:
         options = self._host.options

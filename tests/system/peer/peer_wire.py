@@ -14,9 +14,9 @@ from typing import Any, Final, Protocol
 
 import cramjam
 import peer_mask
+from system_codecs import Deflate, Snappy
 
 CHUNK_BYTES: Final = 1 << 16
-SNAPPY_IDENTIFIER: Final = b"\xff\x06\x00\x00sNaPpY"
 # The error frame in plain that ends what was said on a connection whose handshake failed; an alert may be before it.
 REFUSAL: Final = re.compile(rb"\x00\x00\x00\x01(E_IDENTIFY_FAILED IDENTIFY failed )[^\x00]*\Z")
 
@@ -31,42 +31,6 @@ class Layer(Protocol):
     def decode(self, data: bytes) -> bytes:
         """Bytes that came in, as far as they are complete."""
         ...
-
-
-class Snappy:
-    """The framing format: an identifier before every write, as pynsq does it; whole chunks are read."""
-
-    def __init__(self) -> None:
-        self._pending = b""
-
-    def encode(self, data: bytes) -> bytes:
-        return bytes(cramjam.snappy.compress(data))
-
-    def decode(self, data: bytes) -> bytes:
-        self._pending += data
-        plain = b""
-        while len(self._pending) >= 4:
-            end = 4 + int.from_bytes(self._pending[1:4], "little")
-            if len(self._pending) < end:
-                break
-            chunk, self._pending = self._pending[:end], self._pending[end:]
-            if chunk != SNAPPY_IDENTIFIER:
-                plain += bytes(cramjam.snappy.decompress(SNAPPY_IDENTIFIER + chunk))
-        return plain
-
-
-class Deflate:
-    """Raw, with sync flushes."""
-
-    def __init__(self) -> None:
-        self._compressor = zlib.compressobj(6, zlib.DEFLATED, -15)
-        self._decompressor = zlib.decompressobj(-15)
-
-    def encode(self, data: bytes) -> bytes:
-        return self._compressor.compress(data) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
-
-    def decode(self, data: bytes) -> bytes:
-        return self._decompressor.decompress(data)
 
 
 class Tls:

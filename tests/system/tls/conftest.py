@@ -3,18 +3,16 @@
 import json
 import os
 import ssl
-import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cramjam
 import pytest
 import trustme
+from system_codecs import Deflate, Snappy
 
 AUTHORITY = trustme.CA()
 STRANGER = trustme.CA()
-SNAPPY_IDENTIFIER = b"\xff\x06\x00\x00sNaPpY"
 
 
 class Certificates:
@@ -76,42 +74,6 @@ def start(daemons: Any, certificates: Certificates, either_loop: None) -> Callab
         return nsqd
 
     return spawned
-
-
-class Snappy:
-    """As pynsq does it: an identifier before every write; reads whole chunks."""
-
-    def __init__(self) -> None:
-        self._pending = b""
-
-    def encode(self, data: bytes) -> bytes:
-        return bytes(cramjam.snappy.compress(data))
-
-    def decode(self, data: bytes) -> bytes:
-        self._pending += data
-        plain = b""
-        while len(self._pending) >= 4:
-            end = 4 + int.from_bytes(self._pending[1:4], "little")
-            if len(self._pending) < end:
-                break
-            chunk, self._pending = self._pending[:end], self._pending[end:]
-            if chunk != SNAPPY_IDENTIFIER:
-                plain += bytes(cramjam.snappy.decompress(SNAPPY_IDENTIFIER + chunk))
-        return plain
-
-
-class Deflate:
-    """Raw, with sync flushes."""
-
-    def __init__(self) -> None:
-        self._compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
-        self._decompressor = zlib.decompressobj(-15)
-
-    def encode(self, data: bytes) -> bytes:
-        return self._compressor.compress(data) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
-
-    def decode(self, data: bytes) -> bytes:
-        return self._decompressor.decompress(data)
 
 
 class Coded:

@@ -180,9 +180,9 @@ def test_lines_fill_packets_and_are_never_split() -> None:
 
 
 @contextmanager
-def receiver() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
-        made.bind(("127.0.0.1", 0))
+def receiver(host: str = "127.0.0.1") -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.bind((host, 0))
         made.setblocking(False)
         yield made
 
@@ -229,6 +229,15 @@ async def test_memory_can_be_left_out(start: Any) -> None:
     assert packet == (
         "topic.t.message_count:0|c\ntopic.t.message_bytes:0|c\ntopic.t.depth:0|g\ntopic.t.backend_depth:0|g\n"
     )
+
+
+async def test_a_statsd_may_have_an_address_of_ipv6(start: Any) -> None:
+    try:
+        with receiver("::1") as statsd:
+            async with start(statsd_address=f"[::1]:{statsd.getsockname()[1]}", statsd_interval_ms=20):
+                assert await received(statsd, lambda packet: "gc_runs" in packet)
+    except OSError as error:
+        pytest.skip(f"no IPv6 here - {error}")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "no-such-host.invalid:1"])
