@@ -1,126 +1,59 @@
-"""A broker under test: started here on a core of its own, asked over HTTP, watched through /proc, started again.
+"""A broker under test: asked over HTTP, and watched through /proc.
 
-It gets free ports on loopback and an empty folder, is ready when /ping says so, and is stopped whatever happens.
+`bench.started` starts one for the benchmark, `bench.running` finds one that somebody else started.
 """
 
-import contextlib
+import abc
 import http.client
 import json
-import shlex
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from millstream.base.errors import MillstreamError
 from millstream.base.units import Address
 from millstream.bench import process
-from millstream.bench.cores import pinned
 
-READY_TIMEOUT_S: Final = 60.0
-STOP_TIMEOUT_S: Final = 30.0
 HTTP_TIMEOUT_S: Final = 180.0  # of which the original needs some when its disk is slow
 QUIET_TIMEOUT_S: Final = 10.0
 QUIET_STEP_S: Final = 0.04
 QUIET_SHARE: Final = 0.05  # of a core: below this a broker rests
-
-_LOOPBACK: Final = "127.0.0.1"
-_OUTPUT_SHOWN_BYTES: Final = 2000
-_POLL_S: Final = 0.005
 
 
 class BrokerFailed(MillstreamError):
     """A broker did not start, died, or says something else than it must."""
 
 
-class Broker:
-    """One nsqd, ours or another, as a process; a context manager that leaves no process and no data behind."""
+class Broker(abc.ABC):
+    """One nsqd, ours or another: `address` takes TCP, `http` answers. A context manager: it runs inside."""
 
-    def __init__(self, name: str, command: list[str], folder: Path, core: int | None) -> None:
+    def __init__(self, name: str, address: Address, http: Address) -> None:
         self.name = name
-        self.address = _free_address()
-        self.http = _free_address()
-        self._folder = folder
-        self._core = core
-        self._data_path = folder / "data"
-        self._output_path = folder / "output"
-        places = ["--tcp-address", "--http-address", "--data-path"]
-        values = [self.address, self.http, self._data_path]
-        self._command = [*command, *(f"{flag}={value}" for flag, value in zip(places, values, strict=True))]
-        self._process: subprocess.Popen[bytes] | None = None
+        self.address = address
+        self.http = http
 
+    @abc.abstractmethod
     def __enter__(self) -> Self:
-        """Start it. Raises BrokerFailed."""
-        self._data_path.mkdir(parents=True)
-        try:
-            self.start()
-        except BaseException:
-            self._remove()
-            raise
-        return self
+        """Have it ready. Raises BrokerFailed."""
 
+    @abc.abstractmethod
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop it, and give the disk back."""
-        self._remove()
-
-    def _remove(self) -> None:
-        self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Leave nothing behind."""
 
     @property
+    @abc.abstractmethod
     def pid(self) -> int:
         """Its process. Raises BrokerFailed while it does not run."""
-        if self._process is None or self._process.poll() is not None:
-            raise BrokerFailed(f"{self.name} does not run; it said:\n{self._said()}")
-        return self._process.pid
 
-    def start(self) -> None:
-        """Start the process on what is in the folder, and wait until it answers. Raises BrokerFailed."""
-        with self._output_path.open("ab") as output, pinned(self._core):
-            try:
-                self._process = subprocess.Popen(
-                    self._command,
-                    cwd=self._data_path,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,  # Ctrl-C is for us, who stop it
-                )
-            except OSError as error:
-                raise BrokerFailed(f"{shlex.join(self._command)}: {error}") from error
-        end_s = time.monotonic() + READY_TIMEOUT_S
-        while time.monotonic() < end_s and self._process.poll() is None:
-            with contextlib.suppress(OSError):
-                self.ask("GET", "/ping")
-                return
-            time.sleep(_POLL_S)
-        state = "is not ready" if self._process.poll() is None else f"ended with status {self._process.returncode}"
-        self.stop()
-        raise BrokerFailed(f"{self.name} {state}; it said:\n{self._said()}")
-
+    @abc.abstractmethod
     def stop(self) -> None:
-        """End the process, by force when it does not listen."""
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            sys.stderr.write(f"bench: {self.name} (process {self._process.pid}) does not stop, and is killed\n")
-            self._process.kill()
-            self._process.wait()
-        self._process = None
+        """End the process. Raises BrokerFailed when it is somebody else's."""
 
-    def _said(self) -> str:
-        return self._output_path.read_bytes()[-_OUTPUT_SHOWN_BYTES:].decode(errors="replace")
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Start the process again on its data, and wait until it answers. Raises BrokerFailed."""
 
     def cpu_s(self) -> float:
         """Processor time so far. Raises BrokerFailed when it is gone."""
@@ -203,17 +136,3 @@ class Broker:
         if answer.status != http.client.OK:
             raise BrokerFailed(f"{self.name}: {method} {target}: {answer.status} {body[:200]!r}")
         return bytes(body)
-
-
-@contextlib.contextmanager
-def restarted(broker: Broker) -> Iterator[None]:
-    """Stop a broker, and start it again on the same data at the end."""
-    broker.stop()
-    yield
-    broker.start()
-
-
-def _free_address() -> Address:
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        return Address(_LOOPBACK, probe.getsockname()[1])

@@ -1,6 +1,7 @@
 """Who is measured: our nsqd in each form and durability, the original in each mode, and any other that is named.
 
-A contender is a name and a command; `Field` starts one when a workload first asks for it, and keeps it running.
+A contender is a name, and a command or a broker that runs already; `Field` starts a command when a workload first asks
+for it, and keeps it running.
 """
 
 import shutil
@@ -16,6 +17,8 @@ import millstream
 from millstream.base.errors import OptionError
 from millstream.bench.broker import Broker
 from millstream.bench.cores import Cores
+from millstream.bench.running import RunningBroker
+from millstream.bench.started import StartedBroker
 
 OURS: Final = "millstream"
 MEMORY: Final = "millstream, memory"
@@ -78,10 +81,20 @@ def tls_flags(folder: Path) -> list[str]:
 
 
 class Field:
-    """The contenders that run; a context manager that stops them all."""
+    """The contenders; a context manager that stops those that it started.
 
-    def __init__(self, commands: Mapping[str, list[str]], folder: Path, cores: Cores) -> None:
-        self.commands = commands
+    `commands` start one by its name, `others` are those that run whatever happens here.
+    """
+
+    def __init__(
+        self,
+        commands: Mapping[str, list[str]],
+        folder: Path,
+        cores: Cores,
+        others: Mapping[str, RunningBroker] | None = None,
+    ) -> None:
+        self._commands = commands
+        self.others = others or {}
         self._folder = folder
         self._cores = cores
         self._stack = ExitStack()
@@ -97,16 +110,21 @@ class Field:
         """Stop everything."""
         self._stack.close()
 
+    @property
+    def names(self) -> list[str]:
+        """All contenders."""
+        return [*self._commands, *self.others]
+
     def broker(self, name: str) -> Broker:
         """The contender, running. Raises BrokerFailed."""
-        broker = self._running.get(name)
+        broker = self.others.get(name) or self._running.get(name)
         if broker is None:
             folder = self._folder / name.replace(", ", "-").replace(" ", "-")
-            broker = self._stack.enter_context(Broker(name, self.commands[name], folder, self._cores.broker))
+            broker = self._stack.enter_context(StartedBroker(name, self._commands[name], folder, self._cores.broker))
             self._running[name] = broker
         return broker
 
     def clear(self) -> None:
-        """Stop everything: what comes next finds brokers without a past."""
+        """Stop what was started: what comes next finds brokers without a past."""
         self._stack.close()
         self._running.clear()

@@ -16,7 +16,10 @@ class BenchOptions:
     check: bool = option(False, "exit 1 when a goal is missed, as --quick does")
     rounds: int = option(0, "each broker in turn, so many times; 0: 3, and 1 with --quick", low=0, high=50)
     scale: float = option(1.0, "so many times the messages of every workload", low=0.01, high=100)
-    peer: str = option("auto", "path of the original nsqd; auto: on the PATH, else built with Go; none: without")
+    peer: str = option(
+        "auto",
+        "path of the original nsqd; tcp://host:port:pid: one that runs; auto: on the PATH, else built with Go; none",
+    )
     peer_command: tuple[str, ...] = option((), "another nsqd to start, its command line as one text; repeatable")
     clients: str = option("auto", "measure other Python clients, installed into the cache when need be: auto or none")
     json: str = option("", "write every round's figures to this file, too")

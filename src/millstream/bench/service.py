@@ -26,6 +26,7 @@ from millstream.bench.catalogue import Workload, catalogue
 from millstream.bench.contenders import (
     OURS,
     OURS_IN_ANY_FORM,
+    PEER,
     Field,
     compiled_modules,
     our_commands,
@@ -39,6 +40,7 @@ from millstream.bench.options import BenchOptions
 from millstream.bench.outcome import Outcome
 from millstream.bench.peer import PeerMissing, find_peer
 from millstream.bench.rivals import RivalsMissing, find_rivals
+from millstream.bench.running import SCHEME, find_running
 from millstream.bench.trial import Trial
 from millstream.bench.wire import LoadFailed
 
@@ -79,11 +81,14 @@ def run(options: BenchOptions) -> int:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         missing: set[str] = set()
         commands = _commands(options, folder, missing)
+        others = {PEER: find_running(PEER, options.peer)} if options.peer.startswith(SCHEME) else {}
         rivals = _rivals(workloads, options, missing)
-        running = stack.enter_context(Field(commands, folder, cores))
+        running = stack.enter_context(Field(commands, folder, cores, others))
         loads = {name: stack.enter_context(LoadProcess(cores.load)) for name in LOADS}
         bench = Bench(options=options, contenders=running, loads=loads, cores=cores, python_of_rivals=rivals)
         about = _about(commands, cores)
+        for name, other in others.items():
+            _say(f"{name}: process {other.pid} on {other.address}, which runs where and as it was started")
         began_s = time.monotonic()
         for workload in workloads:
             if workload.needs not in missing:
@@ -121,8 +126,12 @@ def measure(bench: Bench, workload: Workload) -> None:
     """All rounds of one workload. Raises LoadFailed or BrokerFailed."""
     quick = bench.options.quick
     wanted = workload.quick_contenders if quick else workload.contenders
-    others = [name for name in bench.contenders.commands if name.startswith(_OTHER)] if OURS in wanted else []
-    contenders = [name for name in (*wanted, *others) if name in bench.contenders.commands]
+    names = bench.contenders.names
+    others = [name for name in names if name.startswith(_OTHER)] if OURS in wanted else []
+    contenders = [name for name in (*wanted, *others) if name in names]
+    if workload.is_alone and (kept := [name for name in contenders if name in bench.contenders.others]):
+        _say(f"{workload.name:<18}wants a broker without a past, which {', '.join(kept)} is not")
+        contenders = [name for name in contenders if name not in kept]
     rounds = 1 if workload.once else bench.options.rounds or (QUICK_ROUNDS if quick else ROUNDS)
     outcomes: dict[str, list[Outcome]] = {name: [] for name in contenders}
     began_s = time.monotonic()
@@ -155,7 +164,8 @@ def take_turn(bench: Bench, workload: Workload, contender: str, messages: int) -
         broker=bench.contenders.broker(contender),
         loads=bench.loads,
         cores=bench.cores,
-        topic=f"{workload.name}.{bench.number}",
+        # A broker that runs already may have topics of the same workload from others.
+        topic=f"{workload.name}.{bench.number}.{os.getpid()}",
         messages=messages,
         timeout_s=bench.options.timeout_ms / 1000,
         python=bench.python_of_rivals if workload.needs == _CLIENTS else "",
@@ -197,8 +207,10 @@ def _commands(options: BenchOptions, folder: Path, missing: set[str]) -> dict[st
     commands = our_commands(flags)
     if OURS not in commands:
         _say("nothing is compiled here: only the uncompiled broker is measured (make bench compiles)")
+    peer = "none" if options.peer.startswith(SCHEME) else options.peer
     try:
-        peer = find_peer() if options.peer == "auto" else options.peer
+        if peer == "auto":
+            peer = find_peer()
     except PeerMissing as error:
         _say(f"without the original: {error}")
         peer = "none"

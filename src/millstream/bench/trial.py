@@ -4,8 +4,8 @@ Workloads call `run` with the plans of the loads that are measured; filling a qu
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,9 +100,17 @@ class Trial:
 
     @contextmanager
     def topics(self, *names: str, channels: tuple[str, ...] = (CHANNEL,)) -> Iterator[None]:
-        """Make topics with channels, so that publishing brings messages to them; delete them at the end."""
+        """Make topics with channels, so that publishing brings messages to them; delete them whatever happens."""
         self.make_topics(*names, channels=channels)
-        yield
+        try:
+            yield
+        except BaseException:
+            with suppress(MillstreamError, OSError):
+                self._delete(names)
+            raise
+        self._delete(names)
+
+    def _delete(self, names: Sequence[str]) -> None:
         for name in names:
             self.broker.delete_topic(name)
 

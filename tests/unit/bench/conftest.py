@@ -14,6 +14,7 @@ from millstream.bench.broker import Broker
 from millstream.bench.contenders import tls_flags
 from millstream.bench.cores import Cores
 from millstream.bench.load import LoadProcess
+from millstream.bench.started import StartedBroker
 from millstream.bench.trial import Trial
 
 TIMEOUT_S = 60.0
@@ -25,7 +26,7 @@ _numbers = count()
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     folder = tmp_path_factory.mktemp("bench")
     command = [sys.executable, "-m", "millstream.cli.nsqd", *tls_flags(folder)]
-    with Broker("millstream", command, folder / "broker", None) as running:
+    with StartedBroker("millstream", command, folder / "broker", None) as running:
         yield running
 
 

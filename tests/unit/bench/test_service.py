@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from millstream.base.errors import OptionError
+from millstream.bench.broker import Broker
 from millstream.bench.catalogue import catalogue
 from millstream.bench.contenders import UNCOMPILED
 from millstream.bench.goals import Goal, Verdict
@@ -53,6 +54,17 @@ def test_a_run_prints_a_table_and_writes_its_files(tmp_path: Path, capsys: pytes
     document = json.loads(Path(paths["json"]).read_text(encoding="utf-8"))
     assert document["medians"]["mpub"][UNCOMPILED][RATE] > 0
     assert Path(paths["chart"]).read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_a_peer_that_runs_already_is_measured_beside_ours(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    peer = f"tcp://{broker.address}:{broker.pid}"
+
+    assert run(BenchOptions(only=("mpub", "sub-cold"), rounds=1, scale=0.002, peer=peer)) == 0
+
+    said = capsys.readouterr().out
+    assert f"nsqd: process {broker.pid} on {broker.address}" in said
+    assert any(line.split()[:2] == ["mpub", "nsqd"] for line in said.splitlines())
+    assert broker.ask("GET", "/ping") == b"OK"
 
 
 def test_a_peer_that_is_not_there_is_told() -> None:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from millstream.bench.broker import restarted
 from millstream.bench.loads.publish import PublishPlan
 from millstream.bench.loads.subscribe import SubscribePlan
 from millstream.bench.outcome import CPU, RATE, Outcome
+from millstream.bench.started import restarted
 from millstream.bench.trial import BATCH, BATCHES_AT_ONCE, BODY_BYTES, CHANNEL, Trial, body_of
 from millstream.protocol.commands import Mpub
 

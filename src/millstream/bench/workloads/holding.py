@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from millstream.bench import wire
-from millstream.bench.broker import restarted
 from millstream.bench.loads.paced import PacedPlan
 from millstream.bench.outcome import CPU, HEAP, MIB, RATE, RESIDENT, Outcome
+from millstream.bench.started import restarted
 from millstream.bench.trial import BODY_BYTES, CHANNEL, Trial, body_of
 from millstream.protocol.commands import Mpub, Rdy, Sub
 
