@@ -1,4 +1,4 @@
-"""Four fixed pieces of work for the compiled core, run under callgrind by `test_instructions.py`.
+"""Five fixed pieces of work for the compiled core, run under callgrind by `test_instructions.py`.
 
     valgrind --tool=callgrind --dump-before=getppid ... python tests/benchmarks/instructions.py FOLDER
 
@@ -16,7 +16,9 @@ from typing import Any, Final
 
 import uvloop
 
+from millstream.net.http import HttpServer, Router
 from millstream.nsqd.options import DaemonOptions
+from millstream.nsqd.publishing import Publishing
 from millstream.nsqd.service import Nsqd
 from millstream.nsqd.session import Session
 from millstream.protocol.commands import Fin, Identify, Mpub, Pub, Rdy, Sub
@@ -54,7 +56,7 @@ class Nowhere:
 
     def get_extra_info(self, name: str) -> Any:
         """The socket is this."""
-        return self if name == "socket" else ("127.0.0.1", 1)
+        return {"socket": self, "peername": ("127.0.0.1", 1)}.get(name)
 
     def get_write_buffer_size(self) -> int:
         """Everything is gone at once."""
@@ -146,6 +148,17 @@ async def run(folder: str) -> None:
                 feed(publisher, single)
                 host.turn.run()
 
+        publishing, router = Publishing(host), Router()
+        router.add("POST", "/pub", publishing.publish, body_bytes_max=len(BODY), repeat=publishing.again)
+        connection: Any = HttpServer(router).protocol()
+        connection.connection_made(Nowhere())
+        request = b"POST /pub?topic=t HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+
+        def publish_over_http() -> None:
+            for _ in range(TURNS):
+                connection.data_received(request)
+                host.turn.run()
+
         for counts in (uncounted, os.getppid):
             counts()
             publish_batches()
@@ -158,11 +171,14 @@ async def run(folder: str) -> None:
             counts()
             publish_in_turns()
             counts()
+            publish_over_http()
+            counts()
             deliver(fins())
         assert topic.channels["c"].in_flight_count == 0
         assert topic.channels["c"].depth == 0
         publisher.abort()
         subscriber.abort()
+        connection.abort()
         await nsqd.stop()
 
 

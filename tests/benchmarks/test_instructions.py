@@ -28,6 +28,7 @@ PIECES: Final = (
     ("deliver and finish", 10_000),
     ("publish one by one", 2_000),
     ("publish one in a turn", 1_000),
+    ("publish over HTTP", 1_000),
     None,
 )
 

@@ -2,7 +2,8 @@
 
 from millstream.net.http_limits import HttpLimits
 from millstream.net.http_messages import HttpError, Later, Request, Response, empty, json, text
-from millstream.net.http_router import Answer, Handler, Repeat, Route, Router
+from millstream.net.http_repeat import Answer, Repeat
+from millstream.net.http_router import Handler, Route, Router
 from millstream.net.http_server import HttpServer
 
 __all__ = [

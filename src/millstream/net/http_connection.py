@@ -14,14 +14,13 @@ from collections.abc import Awaitable
 from typing import Final, cast
 
 from millstream.base.log import get_logger
-from millstream.base.syscalls import write_to
 from millstream.net.http_messages import CONTINUE, HttpError, Later, Response, encode_response, plain_error
+from millstream.net.http_repeat import NEVER, ShortWay
 from millstream.net.http_requests import Incoming, Phase, RequestParser
 from millstream.net.http_shared import HttpShared
 from millstream.net.listener import join_host_port
 
 _LOG: Final = get_logger("net.http")
-_NEVER: Final = float("inf")
 _WRITE_BYTES: Final = 65_536
 _CLOSE_LINE: Final = b"Connection: close\r\n"
 _KEEP_ALIVE_LINE: Final = b"Connection: keep-alive\r\n"
@@ -41,7 +40,7 @@ class _Slot:
     def give(self, response: Response) -> None:
         """A handler gives the answer that it owed."""
         self.response = response
-        self.connection.heard()
+        self.connection.settle()
 
 
 class HttpConnection(asyncio.Protocol):
@@ -49,21 +48,21 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_closing",
-        "_descriptor",
         "_draining",
         "_eof",
         "_out",
         "_out_bytes",
         "_parser",
         "_reading_paused",
+        "_repeated",
         "_shared",
+        "_short",
         "_slots",
         "_task",
         "_timed",
         "_transport",
         "_unsent_bytes",
         "_writing_paused",
-        "deadline",
     )
 
     _transport: asyncio.Transport
@@ -77,13 +76,18 @@ class HttpConnection(asyncio.Protocol):
         self._out_bytes = 0
         self._timed = (-1, -1)
         self._closing = False
-        self._descriptor = -1
         self._draining = False
         self._eof = False
         self._reading_paused = False
         self._writing_paused = False
         self._unsent_bytes = 0
-        self.deadline = _NEVER
+        self._short = ShortWay(self, shared, shared.limits.idle_timeout_ms / 1000)
+        self._repeated = Incoming()
+
+    @property
+    def deadline(self) -> float:
+        """When `expire` is due, in the loop's seconds."""
+        return self._short.deadline
 
     # ------------------------------------------------------------------------------------ asyncio.Protocol
 
@@ -93,8 +97,10 @@ class HttpConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         socket = transport.get_extra_info("socket")
         # Behind TLS the socket takes only what the transport has encrypted.
-        if socket is not None and transport.get_extra_info("sslcontext") is None:
-            self._descriptor = socket.fileno()
+        is_plain = socket is not None and transport.get_extra_info("sslcontext") is None
+        self._short.connect(
+            asyncio.get_running_loop().time, self._transport.get_write_buffer_size, socket.fileno() if is_plain else -1
+        )
         peer = _peer(transport)
         self._parser = RequestParser(self._shared.router, self._shared.limits, peer)
         if not self._shared.join(self, peer.rpartition(":")[0]):
@@ -109,8 +115,9 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason changes nothing
         """Cancel the coroutine that works for the client, forget the rest."""
+        self._leave_short_way()
         self._closing = True
-        self._descriptor = -1
+        self._short.descriptor = -1
         self._parser.end()
         self._parser.ready.clear()
         self._slots.clear()
@@ -121,45 +128,50 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket; answers that are ready leave in one write."""
-        if self._closing:
+        if self._short.take(data) or self._closing:
             return
-        if not self._slots and self._is_plain() and self._repeat(data):
-            return
+        self._leave_short_way()
         self._parser.feed(data)
         self._advance()
 
-    def _is_plain(self) -> bool:
-        """Whether nothing stands between a request and its answer."""
-        return not (
-            self._out
+    def _leave_short_way(self) -> None:
+        """From here on everything is done in its order, what comes now behind what is owed."""
+        short = self._short
+        if short.is_open:
+            # The short way has its own time.
+            self._timed = (-1, -1)
+            slot = _Slot(self, self._repeated)
+            if short.leave(slot):
+                self._slots.append(slot)
+
+    def _open_short_way(self) -> None:
+        """When nothing is under way, and the last request may come again."""
+        if (
+            self._slots
+            or self._out
             or self._writing_paused
             or self._reading_paused
             or self._draining
             or self._eof
             or self._task is not None
-        )
+        ):
+            return
+        known = self._parser.next_may_repeat()
+        if known is not None and known.repeat is not None and not known.item.to_head:
+            self._repeated = known.item
+            self._short.open(known.head, known.body_bytes, known.repeat, nsq_header=known.item.nsq_header)
 
-    def _repeat(self, data: bytes) -> bool:
-        """Have the route take a request that is the last one again with another body; whether it did."""
-        known = self._parser.repeats(data)
-        if known is None or known.repeat is None:
-            return False
-        slot = _Slot(self, known.item)
-        self._slots.append(slot)
-        self._timed, self.deadline = (-1, -1), _NEVER
-        self._parser.messages += 1
-        try:
-            if known.repeat.take(data, len(known.head), slot):
-                return True
-        except Exception as error:  # noqa: BLE001 - as in _begin: a bug must not take the connection's order with it
-            slot.give(_response_to(error, known.item))
-            return True
-        self._parser.messages -= 1
-        self._slots.clear()
-        return False
+    def write(self, data: bytes) -> None:
+        """Send what the socket did not take at once."""
+        self._transport.write(data)
+
+    def failed(self, error: Exception) -> Response:
+        """What took a request again made a mistake."""
+        return _response_to(error, self._repeated)
 
     def eof_received(self) -> bool:
         """The client will send no more. What it has asked for is answered, unless a coroutine works on it."""
+        self._leave_short_way()
         if self._task is not None or not self._is_busy() or self._closing:
             return False
         self._eof = True
@@ -169,6 +181,7 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client reads slower than it asks: begin no more requests."""
+        self._leave_short_way()
         self._writing_paused = True
         self._watch_writing()
         self._balance_reading()
@@ -184,19 +197,22 @@ class HttpConnection(asyncio.Protocol):
 
     def shut(self) -> None:
         """Close now when idle, otherwise after what is in flight has been answered."""
+        self._leave_short_way()
         self._draining = True
         if not self._closing and not self._is_busy() and self._parser.phase is Phase.IDLE:
             self._close()
 
     def abort(self) -> None:
         """Drop the connection; the task that works for it is cancelled, and ends a little later."""
+        self._leave_short_way()
         if self._task is not None:
             self._task.cancel()
-        self._descriptor = -1
+        self._short.descriptor = -1
         self._transport.abort()
 
     def expire(self) -> None:
         """Called after the deadline: a client in the middle of a request is told, a silent one is dropped."""
+        self._leave_short_way()
         if self._closing or self._writing_paused:
             if self._transport.get_write_buffer_size() < self._unsent_bytes:
                 self._watch_writing()
@@ -236,6 +252,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._balance_reading()
         self._set_deadline()
+        self._open_short_way()
 
     def _begin(self, item: Incoming) -> None:
         route, request = item.route, item.request
@@ -268,26 +285,18 @@ class HttpConnection(asyncio.Protocol):
             # A coroutine has become a task, ours until it ends; a Future is its maker's.
             self._task = future
             self._shared.tasks.add(future)
-        future.add_done_callback(lambda done: self._settle(slot, done))
+        future.add_done_callback(lambda done: self._end(slot, done))
 
-    def heard(self) -> None:
-        """An answer that was owed is there."""
-        if self._closing:
-            return
+    def settle(self) -> None:
+        """Answers leave in the order of their requests, as soon as they are there."""
         slots = self._slots
-        if len(slots) == 1 and self._is_plain() and self._parser.phase is Phase.IDLE and not self._parser.ready:
-            # One request was under way, and it is answered: the usual case by far.
-            slot = slots[0]
-            item, response = slot.item, slot.response
-            if item.keep_alive and not item.say_keep_alive and not item.to_head and response is not None:
-                slots.clear()
-                self._send(self._shared.encoded(response, nsq_header=item.nsq_header))
-                self._timed = (-1, -1)
-                self.deadline = self._shared.now() + self._shared.limits.idle_timeout_ms / 1000
-                return
-        self._write_settled()
+        while slots and slots[0].response is not None and not self._closing:
+            done = slots.popleft()
+            self._write(done.item, done.response or _INTERNAL_ERROR)
+        if not self._closing:
+            self._advance()
 
-    def _settle(self, slot: _Slot, future: asyncio.Future[Response]) -> None:
+    def _end(self, slot: _Slot, future: asyncio.Future[Response]) -> None:
         if future is self._task:
             self._task = None
         self._shared.tasks.discard(future)
@@ -295,16 +304,7 @@ class HttpConnection(asyncio.Protocol):
         if self._closing:
             return
         slot.response = future.result() if error is None else _response_to(error, slot.item)
-        self._write_settled()
-
-    def _write_settled(self) -> None:
-        """Answers leave in the order of their requests."""
-        slots = self._slots
-        while slots and slots[0].response is not None and not self._closing:
-            done = slots.popleft()
-            self._write(done.item, done.response or _INTERNAL_ERROR)
-        if not self._closing:
-            self._advance()
+        self.settle()
 
     def _answer(self, item: Incoming, response: Response) -> None:
         if self._slots:
@@ -336,30 +336,21 @@ class HttpConnection(asyncio.Protocol):
         out = self._out
         if out:
             self._out_bytes = 0
-            self._send(out[0] if len(out) == 1 else b"".join(out))
+            self._short.send(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
-
-    def _send(self, data: bytes) -> None:
-        """Write now what the socket takes; the transport gets the rest."""
-        sent = 0
-        if self._descriptor >= 0 and not self._transport.get_write_buffer_size():
-            # What goes wrong here goes wrong there, too, and is told to the loop.
-            sent = max(0, write_to(self._descriptor, data))
-        if sent < len(data):
-            self._transport.write(data[sent:])
 
     # ------------------------------------------------------------------------------------ closing, flow, time
 
     def _close(self) -> None:
         self._closing = True
-        self._descriptor = -1
+        self._short.descriptor = -1
         self._watch_writing()
         self._transport.close()
 
     def _linger(self) -> None:
         """Close so that a client which is still sending gets to read the answer before a reset destroys it."""
         self._closing = True
-        self._descriptor = -1
+        self._short.descriptor = -1
         self._unsent_bytes = 0
         transport = self._transport
         if transport.is_closing() or not transport.can_write_eof():
@@ -369,11 +360,11 @@ class HttpConnection(asyncio.Protocol):
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
-        self.deadline = self._shared.now() + self._shared.limits.linger_ms / 1000
+        self._short.deadline = self._shared.now() + self._shared.limits.linger_ms / 1000
 
     def _watch_writing(self) -> None:
         self._unsent_bytes = self._transport.get_write_buffer_size()
-        self.deadline = self._shared.now() + self._shared.limits.write_timeout_ms / 1000
+        self._short.deadline = self._shared.now() + self._shared.limits.write_timeout_ms / 1000
 
     def _is_busy(self) -> bool:
         return bool(self._slots or self._parser.ready)
@@ -396,7 +387,7 @@ class HttpConnection(asyncio.Protocol):
         """Time runs from the moment a phase of a request began: a trickle of bytes does not extend it."""
         if self._reading_paused and not self._writing_paused:
             # We are what the rest of the request waits for.
-            self._timed, self.deadline = (-1, -1), _NEVER
+            self._timed, self._short.deadline = (-1, -1), NEVER
             return
         parser = self._parser
         timed = (parser.messages, parser.phase)
@@ -405,13 +396,13 @@ class HttpConnection(asyncio.Protocol):
         self._timed = timed
         limits = self._shared.limits
         if parser.phase is Phase.HEADERS:
-            self.deadline = self._shared.now() + limits.header_timeout_ms / 1000
+            self._short.deadline = self._shared.now() + limits.header_timeout_ms / 1000
         elif parser.phase is Phase.BODY:
-            self.deadline = self._shared.now() + limits.body_timeout_ms / 1000
+            self._short.deadline = self._shared.now() + limits.body_timeout_ms / 1000
         elif self._is_busy():
-            self.deadline = _NEVER
+            self._short.deadline = NEVER
         else:
-            self.deadline = self._shared.now() + limits.idle_timeout_ms / 1000
+            self._short.deadline = self._shared.now() + limits.idle_timeout_ms / 1000
 
 
 def _response_to(error: BaseException, item: Incoming) -> Response:

@@ -21,7 +21,8 @@ from millstream.net.http_messages import (
     percent_decode,
     plain_error,
 )
-from millstream.net.http_router import Match, Repeat, Route, Router
+from millstream.net.http_repeat import Repeat
+from millstream.net.http_router import Match, Route, Router
 
 _METHODS: Final = {name.encode(): name for name in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")}
 _FRAMING: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect", b"connection"})
@@ -80,7 +81,9 @@ class Known:
         self.body_bytes = body_bytes
         self.item = item
         self.request = request
-        make = item.route.repeat if item.route is not None else None
+        route = item.route
+        is_fixed = route is not None and isinstance(route.body_bytes_max, int)
+        make = route.repeat if route is not None and is_fixed else None
         self.repeat: Repeat | None = make(request) if make is not None else None
 
     def again(self, data: bytes) -> Incoming:
@@ -159,12 +162,12 @@ class RequestParser:
         self.on_message_begin()
         self.phase = Phase.IDLE
 
-    def repeats(self, data: bytes) -> Known | None:
-        """What is known of the request in `data`, when it is the last one again with another body, and the next."""
+    def next_may_repeat(self) -> Known | None:
+        """What is known of the last request, when a whole one may come next and its route takes what it repeats."""
         known = self.known
-        if known is not None and self.phase is Phase.IDLE and not self.ended and not self.ready and known.fits(data):
-            return known
-        return None
+        if known is None or known.repeat is None or self.phase is not Phase.IDLE or self.ended or self.ready:
+            return None
+        return known
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the stream. Never raises for what they hold."""

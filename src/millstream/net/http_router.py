@@ -8,31 +8,13 @@ import asyncio
 import posixpath
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from millstream.net.http_messages import HttpError, Later, Request, Response, empty, redirect
+from millstream.net.http_repeat import Repeat
 
 Handler: TypeAlias = "Callable[[Request], Response | Later | asyncio.Future[Response] | Awaitable[Response]]"
-
-
-class Answer(Protocol):
-    """Where an answer that is owed goes."""
-
-    def give(self, response: Response) -> None:
-        """This is the answer; called once."""
-        ...
-
-
-class Repeat(Protocol):
-    """What a route makes of a request that a client sends again and again with another body."""
-
-    def take(self, data: bytes, start: int, answer: Answer) -> bool:
-        """Handle the request whose body is `data` from `start` on, and give the answer later.
-
-        False when it is not as simple as that: then nothing was done, and the route's handler is called.
-        """
-        ...
 
 
 Check: TypeAlias = Callable[[Mapping[str, str]], Response | None]
@@ -101,7 +83,8 @@ class Router:
 
         `body_bytes_max` 0 means that the handler does not look at a body: a small one is read and dropped. A larger
         body than allowed is answered by 413 with the code `too_big`. `repeat` makes of a request what takes the next
-        ones that differ in their body alone; it raises nothing. Raises ValueError on a second route of the same.
+        ones that differ in their body alone, where `body_bytes_max` is a number; it raises nothing. Raises ValueError
+        on a second route of the same.
         """
         known = self._exact.get(path)
         if known is None:

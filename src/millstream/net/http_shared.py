@@ -13,7 +13,10 @@ from millstream.net.http_router import Router
 class Watched(Protocol):
     """A connection as the watch sees it."""
 
-    deadline: float
+    @property
+    def deadline(self) -> float:
+        """In the loop's seconds."""
+        ...
 
     def expire(self) -> None:
         """Called when the loop's time has passed `deadline`."""

@@ -43,7 +43,7 @@ def read_batch(request: Request, options: DaemonOptions) -> Batch:
     if is_binary(request):
         return Batch(request.body, SIZE_BYTES, *_check_counted(request.body, options))
     try:
-        data, count, size_bytes = batch_of_lines(request.body, options.max_msg_size)
+        data, count, size_bytes = batch_of_lines(request.body, 0, options.max_msg_size)
     except BadMessage as error:
         raise HttpError(413, "MSG_TOO_BIG") from error
     return Batch(data, 0, count, size_bytes)

@@ -22,10 +22,10 @@ cdef int _M
 cdef int _N
 cdef int _P
 
-cpdef tuple batch_of_lines(bytes body, Py_ssize_t size_bytes_max)
+cpdef tuple batch_of_lines(bytes data, Py_ssize_t first, Py_ssize_t size_bytes_max)
 @cython.locals(count=Py_ssize_t, size_bytes=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t, size=Py_ssize_t,
                at=Py_ssize_t, batch=bytearray)
-cdef tuple _batch_of_lines(bytes body, Py_ssize_t end, Py_ssize_t size_bytes_max)
+cdef tuple _batch_of_lines(bytes body, Py_ssize_t first, Py_ssize_t end, Py_ssize_t size_bytes_max)
 @cython.locals(newline=Py_ssize_t)
 cdef Py_ssize_t _end_of_line(const unsigned char* body, Py_ssize_t start, Py_ssize_t end) except -1
 

@@ -44,18 +44,19 @@ _N = 78
 _P = 80
 
 
-def batch_of_lines(body: bytes, size_bytes_max: int) -> tuple[bytearray, int, int]:
+def batch_of_lines(data: bytes, first: int, size_bytes_max: int) -> tuple[bytearray, int, int]:
     """Lines as MPUB has its messages, each behind its 4-byte size: (that, how many, how many bytes of messages).
 
-    What follows the last newline is a line, too; empty lines are none. Raises `BadMessage` for one that is too long.
+    `data` has them from `first` on. What follows the last newline is a line, too; empty lines are none. Raises
+    `BadMessage` for one that is too long.
     """
-    return _batch_of_lines(body, len(body), size_bytes_max)
+    return _batch_of_lines(data, first, len(data), size_bytes_max)
 
 
-def _batch_of_lines(body: bytes, end: int, size_bytes_max: int) -> tuple[bytearray, int, int]:
+def _batch_of_lines(body: bytes, first: int, end: int, size_bytes_max: int) -> tuple[bytearray, int, int]:
     count = 0
     size_bytes = 0
-    start = 0
+    start = first
     while start < end:
         stop = _end_of_line(body, start, end)
         if stop - start > size_bytes_max:
@@ -65,7 +66,7 @@ def _batch_of_lines(body: bytes, end: int, size_bytes_max: int) -> tuple[bytearr
             size_bytes += stop - start
         start = stop + 1
     batch = bytearray(size_bytes + 4 * count)
-    at = start = 0
+    at, start = 0, first
     while start < end:
         stop = _end_of_line(body, start, end)
         size = stop - start

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from millstream.base.system import SystemClock
-from millstream.net.http import Answer, HttpLimits, Router, text
+from millstream.net.http import Answer, HttpLimits, Repeat, Router, text
 from millstream.net.http_connection import HttpConnection
 from millstream.net.http_shared import HttpShared
 
@@ -44,7 +44,7 @@ class Transport(asyncio.Transport):
         """Bytes come by hand."""
 
 
-class Bench:
+class Bench(Repeat):
     """A connection, and the answers that it is owed."""
 
     def __init__(self) -> None:

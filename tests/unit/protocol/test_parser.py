@@ -396,7 +396,7 @@ def test_the_topic_of_the_command_before_is_not_taken_for_a_bad_one() -> None:
 def test_lines_become_a_batch_without_the_empty_ones(body: bytes) -> None:
     lines = [line for line in body.split(b"\n") if line]
 
-    batch, count, size_bytes = batch_of_lines(body, 60)
+    batch, count, size_bytes = batch_of_lines(b"before\n" + body, 7, 60)
 
     assert bytes(batch) == b"".join(len(line).to_bytes(4, "big") + line for line in lines)
     assert (count, size_bytes) == (len(lines), sum(map(len, lines)))
@@ -404,4 +404,4 @@ def test_lines_become_a_batch_without_the_empty_ones(body: bytes) -> None:
 
 def test_a_line_that_is_too_long_is_refused() -> None:
     with pytest.raises(CommandError, match="too big 4 > 3"):
-        batch_of_lines(b"abc\nabcd", 3)
+        batch_of_lines(b"abc\nabcd", 0, 3)
