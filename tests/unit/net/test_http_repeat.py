@@ -1,6 +1,7 @@
 """Requests that come again with another body: what their route's `repeat` makes of them, on one connection."""
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -18,15 +19,20 @@ def request(target: str, body: bytes = b"") -> bytes:
 
 
 class Transport(asyncio.Transport):
-    """Keeps what a connection writes."""
+    """Keeps what a connection writes; with a `socket` that is what the socket does not take."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_socket: socket.socket | None = None) -> None:
         super().__init__()
+        self.socket = own_socket
+        self.unsent_bytes = 0
         self.written: list[bytes] = []
         self.closed = False
 
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.socket if name == "socket" else default
+
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unsent_bytes
 
     def write(self, data: Any) -> None:
         self.written.append(bytes(data))
@@ -47,13 +53,14 @@ class Transport(asyncio.Transport):
 class Bench(Repeat):
     """A connection, and the answers that it is owed."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_socket: socket.socket | None = None) -> None:
         self.owed: list[Answer] = []
         router = Router()
         router.add("POST", "/again", lambda _: text("handler"), body_bytes_max=20, repeat=lambda _: self)
         router.add("POST", "/other", lambda _: text("other"))
-        self.transport = Transport()
-        self.connection = HttpConnection(HttpShared(router, HttpLimits(), SystemClock()))
+        self.transport = Transport(own_socket)
+        self.shared = HttpShared(router, HttpLimits(), SystemClock())
+        self.connection = HttpConnection(self.shared)
         self.connection.connection_made(self.transport)
 
     def take(self, data: bytes, start: int, answer: Answer) -> bool:
@@ -63,6 +70,9 @@ class Bench(Repeat):
             return False
         if body == b"bug":
             raise RuntimeError("a mistake")
+        if body == b"gab":
+            answer.give(text("gab"))
+            raise RuntimeError("too late")
         if body == b"now":
             answer.give(text("now"))
         else:
@@ -131,3 +141,56 @@ async def test_what_happens_while_an_answer_is_owed_is_minded(what: str) -> None
     assert (b"Connection: close" in written, bench.transport.closed) == (
         (True, True) if what in {"shut", "eof"} else (False, False)
     )
+
+
+async def test_a_mistake_behind_the_answer_changes_nothing() -> None:
+    bench = Bench()
+    for body in (b"abc", b"gab", b"now"):
+        bench.connection.data_received(request("/again", body))
+
+    assert bodies(bench) == [b"handler", b"gab", b"now"]
+
+
+async def test_answers_have_the_date_of_their_second() -> None:
+    bench = Bench()
+    bench.connection.data_received(request("/again", b"now"))
+    for second in (b"1", b"1", b"2"):
+        bench.shared.date_line = b"Date: %b\r\n" % second
+        bench.connection.data_received(request("/again", b"now"))
+
+    written = b"".join(bench.transport.written)
+    assert (written.count(b"Date: 1\r\n"), written.count(b"Date: 2\r\n")) == (2, 1)
+
+
+async def test_silence_is_counted_from_the_last_answer() -> None:
+    bench = Bench()
+    bench.connection.data_received(request("/again", b"now"))
+    first = bench.connection.deadline
+    await asyncio.sleep(0.02)
+    bench.connection.data_received(request("/again", b"own"))
+
+    assert bench.connection.deadline == float("inf")
+    bench.owed.pop().give(text("taken"))
+
+    assert first < bench.connection.deadline < float("inf")
+
+
+async def test_what_the_socket_does_not_take_goes_through_the_transport_and_keeps_its_order() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        bench = Bench(ours)
+        bench.connection.data_received(request("/again", b"now"))
+        bench.connection.data_received(request("/again", b"now"))
+        assert bench.transport.written == []
+        assert theirs.recv(1 << 16).count(b"HTTP/1.1 200") == 2
+
+        bench.transport.unsent_bytes = 1
+        bench.connection.data_received(request("/again", b"now"))
+        assert bodies(bench) == [b"now"]
+
+        bench.transport.unsent_bytes = 0
+        full = bytes(1 << 20)
+        ours.send(full)
+        bench.connection.data_received(request("/again", b"now"))
+        assert bodies(bench) == [b"now"] * 2
