@@ -163,16 +163,16 @@ async def test_answers_have_the_date_of_their_second() -> None:
 
 
 async def test_silence_is_counted_from_the_last_answer() -> None:
-    bench = Bench()
-    bench.connection.data_received(request("/again", b"now"))
-    first = bench.connection.deadline
-    await asyncio.sleep(0.02)
-    bench.connection.data_received(request("/again", b"own"))
-
+    bench, now = Bench(), asyncio.get_running_loop().time
+    for body in (b"now", b"own"):
+        bench.connection.data_received(request("/again", body))
     assert bench.connection.deadline == float("inf")
+
+    before_s = now()
     bench.owed.pop().give(text("taken"))
 
-    assert first < bench.connection.deadline < float("inf")
+    idle_s = HttpLimits().idle_timeout_ms / 1000
+    assert before_s + idle_s <= bench.connection.deadline <= now() + idle_s
 
 
 async def test_what_the_socket_does_not_take_goes_through_the_transport_and_keeps_its_order() -> None:
