@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from system_ports import free_port
 
 from millstream.client import PublishFailed, Reader, ReaderOptions, Writer, WriterOptions
-from millstream.supervisor.ports import auto_ports
 
 START_TIMEOUT_S = 15
 
@@ -29,11 +29,6 @@ def lookupd_command() -> list[str]:
     """The command line of nsqlookupd, without flags."""
     other = os.environ.get("MILLSTREAM_TEST_NSQLOOKUPD")
     return [other] if other else [sys.executable, "-m", "millstream.cli.nsqlookupd"]
-
-
-def free_port() -> int:
-    """A port that stays free while a daemon restarts: the system gives no such number to a connection."""
-    return auto_ports(["port"])["port"]
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-
-from millstream.supervisor.ports import auto_ports
+from system_ports import free_port
 
 DEADLINE_S: Final = 20
 NSQD: Final = os.environ.get("MILLSTREAM_TEST_NSQD", "")
@@ -76,11 +75,6 @@ def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
-
-
-def free_port() -> int:
-    """A port that stays free while a daemon restarts: the system gives no such number to a connection."""
-    return auto_ports(["port"])["port"]
 
 
 @contextmanager

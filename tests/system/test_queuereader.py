@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-
-from millstream.supervisor.ports import auto_ports
+from system_ports import free_port
 
 DEADLINE_S: Final = 20
 NSQD: Final = shlex.split(os.environ.get("MILLSTREAM_TEST_NSQD", "")) or [sys.executable, "-m", "millstream.cli.nsqd"]
@@ -74,11 +73,6 @@ async def judge(click: Click) -> SpamDecision | None:
 if __name__ == "__main__":
     app.run()
 """
-
-
-def free_port() -> int:
-    """A port that stays free while a daemon restarts: the system gives no such number to a connection."""
-    return auto_ports(["port"])["port"]
 
 
 def fetch(url: str, body: bytes | None = None) -> bytes:

@@ -122,9 +122,9 @@ class Broker(abc.ABC):
         """Give its memory and disk back."""
         self.ask("POST", f"/topic/delete?topic={topic}")
 
-    def ask(self, method: str, target: str) -> bytes:
+    def ask(self, method: str, target: str, timeout_s: float = HTTP_TIMEOUT_S) -> bytes:
         """One HTTP request. Raises OSError while nobody listens, BrokerFailed for any answer but 200."""
-        connection = http.client.HTTPConnection(self.http.host, self.http.port, timeout=HTTP_TIMEOUT_S)
+        connection = http.client.HTTPConnection(self.http.host, self.http.port, timeout=timeout_s)
         try:
             connection.request(method, target)
             answer = connection.getresponse()

@@ -3,6 +3,7 @@
 Where it answers HTTP the kernel tells: one of the ports that its process listens on. Linux only.
 """
 
+import re
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from millstream.base.units import Address, parse_address
 from millstream.bench.broker import Broker, BrokerFailed
 
 SCHEME: Final = "tcp://"
+PING_TIMEOUT_S: Final = 5.0
 
 _LISTENING: Final = "0A"  # TCP_LISTEN, in the column `st` of /proc/net/tcp
 _PONG: Final = b"OK"
@@ -53,7 +55,7 @@ class RunningBroker(Broker):
 def find_running(name: str, text: str) -> RunningBroker:
     """The broker that `tcp://HOST:PORT:PID` stands for. Raises OptionError, which says what does not fit."""
     place, _, number = text.removeprefix(SCHEME).rpartition(":")
-    if not text.startswith(SCHEME) or not place or not number.isascii() or not number.isdigit():
+    if not text.startswith(SCHEME) or not place or not re.fullmatch(r"[0-9]{1,9}", number):
         raise OptionError(f"{text}: tcp://HOST:PORT:PID names an nsqd that runs, as tcp://127.0.0.1:4150:1234")
     address, pid = parse_address(place), int(number)
     ports = listening_ports(pid)
@@ -63,7 +65,7 @@ def find_running(name: str, text: str) -> RunningBroker:
     for port in sorted(ports - {address.port}):
         broker = RunningBroker(name, address, Address(address.host, port), pid)
         with suppress(OSError, BrokerFailed):
-            if broker.ask("GET", "/ping") == _PONG:
+            if broker.ask("GET", "/ping", PING_TIMEOUT_S) == _PONG:
                 return broker
     raise OptionError(f"{text}: process {pid} answers /ping on no port, so it is no nsqd that can be measured")
 

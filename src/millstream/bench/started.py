@@ -7,7 +7,6 @@ import contextlib
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Final, Self
 from millstream.base.units import Address
 from millstream.bench.broker import Broker, BrokerFailed
 from millstream.bench.cores import pinned
+from millstream.supervisor.ports import auto_ports
 
 READY_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 30.0
@@ -32,7 +32,8 @@ class StartedBroker(Broker):
     """A broker whose process is ours; a context manager that leaves no process and no data behind."""
 
     def __init__(self, name: str, command: list[str], folder: Path, core: int | None) -> None:
-        super().__init__(name, _free_address(), _free_address())
+        ports = auto_ports(["tcp", "http"])
+        super().__init__(name, Address(_LOOPBACK, ports["tcp"]), Address(_LOOPBACK, ports["http"]))
         self._folder = folder
         self._core = core
         self._data_path = folder / "data"
@@ -116,9 +117,3 @@ def restarted(broker: Broker) -> Iterator[None]:
     broker.stop()
     yield
     broker.start()
-
-
-def _free_address() -> Address:
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        return Address(_LOOPBACK, probe.getsockname()[1])

@@ -3,8 +3,8 @@
 A handler that returns a Response is answered in the same callback, one write for all requests of a read. A Later or a
 Future is waited for by a callback, and later requests go on meanwhile. A coroutine runs in a task that this connection
 owns: the requests behind it wait, so that effects happen in the order of the requests; the task is cancelled when the
-client goes away. Back-pressure: while too many requests are unanswered, or the client does not read, none is read or
-begun.
+client goes away. While nothing is under way and the last request may come again, reads go to `net.http_repeat` first.
+Back-pressure: while too many requests are unanswered, or the client does not read, none is read or begun.
 """
 
 import asyncio

@@ -45,7 +45,11 @@ def test_it_is_neither_stopped_nor_started_again(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "tcp://", "tcp://127.0.0.1:4150", "tcp://127.0.0.1:4150:x", "127.0.0.1:4150:1", "tcp://:1"]
+    "text",
+    [
+        *("", "tcp://", "tcp://127.0.0.1:4150", "tcp://127.0.0.1:4150:x", "127.0.0.1:4150:1", "tcp://:1"),
+        "tcp://127.0.0.1:4150:" + "9" * 5000,
+    ],
 )
 def test_what_names_none_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(OptionError, match=r"PORT|port"):
