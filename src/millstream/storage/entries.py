@@ -117,9 +117,8 @@ def done(sequence: int) -> bytes:
     return _DONE.pack(b"D", sequence)
 
 
-def read_batches(file: File, start: int) -> Iterator[tuple[bytes, int]]:
-    """The sound batches from offset `start` on: the entries of each, and the offset behind it."""
-    size = file.size()
+def read_batches(file: File, start: int, size: int) -> Iterator[tuple[bytes, int]]:
+    """The sound batches from offset `start` to `size`: the entries of each, and the offset behind it."""
     buffer, buffer_at = b"", start
     at = start
     while size - at >= HEAD.size:

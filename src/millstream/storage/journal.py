@@ -23,12 +23,12 @@ class OlderFormat(StorageError):
     """A journal was written by an earlier version, and cannot be read; nothing in it was touched."""
 
 
-def read_journal(file: File, path: str, state: ProgressState) -> tuple[int, int]:
+def read_journal(file: File, path: str, state: ProgressState, size: int) -> tuple[int, int]:
     """Apply every sound batch: where the first damage begins, and where the last sound batch ends. 0, 0 when empty.
 
-    Raises `StorageError`, and `NewerFormat` or `OlderFormat` for another version's.
+    Reads the first `size` bytes: a daemon may be writing more. Raises `StorageError`, and `NewerFormat` or
+    `OlderFormat` for another version's.
     """
-    size = file.size()
     magic = bytearray(min(size, len(MAGIC)))
     file.read_into(memoryview(magic), 0)
     if size <= len(MAGIC) and MAGIC.startswith(magic):
@@ -37,13 +37,13 @@ def read_journal(file: File, path: str, state: ProgressState) -> tuple[int, int]
     at = 0
     if magic == MAGIC:
         at = len(MAGIC)
-        for batch, following in entries.read_batches(file, at):
+        for batch, following in entries.read_batches(file, at, size):
             if not entries.replay(batch, state):
                 break
             at = following
     if at == size:
         return at, at
-    return _read_on(_content(file), at, state)
+    return _read_on(_content(file, size), at, state)
 
 
 def _read_on(data: bytes, at: int, state: ProgressState) -> tuple[int, int]:
@@ -66,18 +66,18 @@ def _read_on(data: bytes, at: int, state: ProgressState) -> tuple[int, int]:
     return damaged_at, at
 
 
-def look_at_journal(files: FileSystem, path: str) -> tuple[ProgressState, str]:
-    """What a journal says, and how it is damaged, without changing anything. Raises `StorageError`."""
+def look_at_journal(files: FileSystem, path: str) -> tuple[ProgressState, str, int]:
+    """What a journal says, how it is damaged, and where it ends; changes nothing. Raises `StorageError`."""
     state = ProgressState()
     file = files.open(path)
     try:
-        at, end = read_journal(file, path, state)
         size = file.size()
+        at, end = read_journal(file, path, state, size)
     finally:
         file.close()
     if at < end:
-        return state, f"is damaged at {at}"
-    return state, f"ends in {size - end} bytes that are no sound batch" if end < size else ""
+        return state, f"is damaged at {at}", end
+    return state, f"ends in {size - end} bytes that are no sound batch" if end < size else "", end
 
 
 def set_aside(files: FileSystem, path: str, span: tuple[int, int], state: ProgressState, *, sync: bool) -> None:
@@ -139,12 +139,12 @@ def _refuse_others(path: str, magic: bytearray) -> None:
 def _content_of(files: FileSystem, path: str) -> bytes:
     file = files.open(path)
     try:
-        return _content(file)
+        return _content(file, file.size())
     finally:
         file.close()
 
 
-def _content(file: File) -> bytes:
-    data = bytearray(file.size())
+def _content(file: File, size: int) -> bytes:
+    data = bytearray(size)
     file.read_into(memoryview(data), 0)
     return bytes(data)

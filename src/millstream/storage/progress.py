@@ -300,8 +300,9 @@ class Progress:
         return state
 
     def _read(self, file: File, state: ProgressState) -> None:
-        at, end = read_journal(file, self._path, state)
-        state.is_damaged = end < file.size() or at < end
+        size = file.size()
+        at, end = read_journal(file, self._path, state, size)
+        state.is_damaged = end < size or at < end
         if state.is_damaged:
             set_aside(self._files, self._path, (at, end), state, sync=self._sync)
         if not state.is_damaged and at <= len(MAGIC):

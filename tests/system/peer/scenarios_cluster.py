@@ -67,7 +67,7 @@ SCENARIOS: Final[list[Scenario]] = on(
         "an ephemeral topic is taken back",
         b"SUB $t#ephemeral c#ephemeral\n",
         1,
-        lookup("remote_address", "$t%23ephemeral"),
+        lookup('"c#ephemeral"', "$t%23ephemeral"),
         Close(),
         lookup("NOT_FOUND", "$t%23ephemeral"),
     ),

@@ -82,7 +82,7 @@ def test_batches_of_any_size_are_read_up_to_the_first_that_is_not_whole(sizes: l
     data = b"head" + b"".join(pack_batch(content) for content in contents)
     files.overwrite("d/f", data[: max(4, len(data) - cut)])
 
-    found = list(read_batches(files.open("d/f"), 4))
+    found = list(read_batches(files.open("d/f"), 4, files.open("d/f").size()))
 
     whole, at = [], 4
     for content in contents:

@@ -1,11 +1,13 @@
 """What an inspection finds on a data path, and that it leaves everything as it is."""
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from millstream.base.errors import StorageError
 from millstream.protocol.chunks import BufferPool
+from millstream.storage.batches import pack_batch
 from millstream.storage.contents import NewerFormat
 from millstream.storage.files import File
 from millstream.storage.inspection import Inspection, Record, TopicReport
@@ -15,6 +17,7 @@ from millstream.storage.store import DiskStore
 from millstream.testing import FaultyFiles
 
 DIRECTORY = "data/clicks.topic"
+JOURNAL = f"{DIRECTORY}/archive.channel"
 TIME_NS = 1_700_000_000_000_000_000
 COUNT = 400
 
@@ -44,6 +47,7 @@ class Disk(FaultyFiles):
             append(self.log, number, 99 if number == 7 else 0)
             self.log.commit()
         progress, _ = self.store.open_progress("clicks", "archive")
+        self.progress = progress
         progress.position(1100, 1150, 1200)
         progress.finished(1110, 1120)
         progress.finished(1300, 1310)
@@ -208,6 +212,68 @@ def test_what_is_being_written_is_no_damage() -> None:
     report = look(disk, pause=go_on)
 
     assert (report.damage, report.count, pauses) == ((), COUNT, [1])
+
+
+def test_a_journal_that_is_being_written_is_no_damage() -> None:
+    disk = Disk()
+
+    class Growing:
+        """The journal, with a batch more behind every question."""
+
+        def __init__(self, file: File) -> None:
+            self._file = file
+
+        def size(self) -> int:
+            found = self._file.size()
+            disk.progress.finished(1320, 1330)
+            disk.progress.flush()
+            return found
+
+        def read_into(self, buffer: memoryview, offset: int) -> int:
+            return self._file.read_into(buffer, offset)
+
+        def close(self) -> None:
+            self._file.close()
+
+    class Busy(Disk):
+        def __init__(self) -> None:
+            self.__dict__ = disk.__dict__
+
+        def open(self, path: str, *, create: bool = False) -> File:
+            file = FaultyFiles.open(self, path, create=create)
+            return cast("File", Growing(file)) if path == JOURNAL and not create else file
+
+    report = inspection(Busy()).topic("clicks", DIRECTORY)
+
+    assert report.damage == ()
+    assert report.channels[0].finished_beyond == 20
+
+
+def test_the_end_of_a_journal_that_is_half_written_is_no_damage() -> None:
+    disk = Disk()
+    disk.progress.finished(1320, 1330)
+    disk.progress.flush()
+    whole = disk.read(JOURNAL)
+    disk.overwrite(JOURNAL, whole[:-5])
+    batch = pack_batch(b"F" + (1340).to_bytes(8, "big") + (1350).to_bytes(8, "big"))
+    pauses: list[int] = []
+
+    def go_on() -> None:
+        pauses.append(1)
+        disk.overwrite(JOURNAL, whole + batch[:-5])
+
+    report = look(disk, pause=go_on)
+
+    assert (report.damage, report.channels[0].finished_beyond, pauses) == ((), 30, [1])
+
+
+def test_a_torn_journal_stays_one_however_often_it_is_looked_at() -> None:
+    disk = Disk()
+    disk.overwrite(JOURNAL, disk.read(JOURNAL) + b"torn")
+
+    report = look(disk)
+
+    assert report.damage == ("archive ends in 4 bytes that are no sound batch",)
 
 
 def test_a_torn_tail_stays_one_however_often_it_is_looked_at() -> None:
