@@ -220,7 +220,8 @@ class Turn:
             if topic.is_deleted:
                 continue
             try:
-                if topic.save():
+                if topic.save() or topic.is_dirty:
+                    # What was published since the last turn is not shown to the channels yet.
                     self._changed[topic] = None
             except StorageError as error:
                 # What a journal cannot hold is delivered again after a restart; the next save carries all of it.
@@ -284,6 +285,8 @@ class Turn:
             self._failed(topic, READ, error)
             return
         self.troubles.worked(Place(topic.name, READ))
+        # What its channels took out of the line, or its limits dropped, has to be saved.
+        self._changed[topic] = None
         for channel in topic.channels.values():
             self._channels[channel] = topic
 
@@ -308,8 +311,6 @@ class Turn:
             elif self._errors:
                 self.troubles.worked(Place(topic.name, SYNC))
             self._show(topic)
-            if topic.limits is not None:
-                self._changed[topic] = None  # What its limits dropped has to be saved.
         self.wake()
 
     def stop(self) -> None:

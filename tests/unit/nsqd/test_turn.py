@@ -118,6 +118,23 @@ async def test_journals_are_saved_a_little_later_and_again_when_that_failed(star
         await one.until(lambda: not channel.is_changed)
 
 
+@pytest.mark.parametrize("durability", ["log", "fsync"])
+async def test_what_is_deferred_is_saved_although_a_save_came_before_it_was_shown(start: Any, durability: str) -> None:
+    async with start(durability=durability) as one:
+        topic = one.host.topic("t")
+        channel = one.host.channel(topic, "c")
+        publish(one, topic)
+        await one.until(lambda: channel.depth == 1 and not channel.is_changed)
+        topic.publish_deferred(bytearray(b"x"), 0, 1, 1, 9 * 10**18)
+        one.host.turn.published(topic, None)
+
+        one.host.turn._save()  # noqa: SLF001 - its timer, in the moment between a read and the turn behind it
+        one.host.turn.run()
+
+        await one.until(lambda: channel.deferred_count == 1)
+        await one.until(lambda: not channel.is_changed)
+
+
 @pytest.mark.parametrize(("durability", "measures"), [("memory", False), ("log", False), ("fsync", True)])
 async def test_syncs_are_measured_where_there_are_any(start: Any, durability: str, *, measures: bool) -> None:
     async with start(durability=durability) as one:
