@@ -67,6 +67,11 @@ class Consumer:
             if self._book.plan.pause_s and not self._draining:
                 await asyncio.sleep(self._chance.random() * self._book.plan.pause_s)
 
+    def drop(self) -> None:
+        """Leave at once; nothing happens where the connection is gone."""
+        if self._connection is not None:
+            self._connection.drop("the round is over")
+
     def close(self) -> None:
         """Leave; what was answered is sent before."""
         if self._connection is not None:

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -120,12 +120,12 @@ class Piece:
     async def _round(self, *, first: bool) -> Aim:
         """Load, and a kill in the midst of it."""
         round_chance = self._own_chance()
-        async with _client() as http:
+        async with _client() as http, AsyncExitStack() as connections:
             desk = self._desk(http)
             if first or not await self._is_all_there(http):
                 for operator in self._operators:
                     await operator.prepare(desk)
-            publishers, consumers = await self._connect(round_chance, http)
+            publishers, consumers = await self._connect(round_chance, http, connections)
             async with asyncio.TaskGroup() as group:
                 for consumer in consumers:
                     group.create_task(consumer.run())
@@ -162,7 +162,7 @@ class Piece:
         )
 
     async def _connect(
-        self, chance: random.Random, http: HttpClient
+        self, chance: random.Random, http: HttpClient, connections: AsyncExitStack
     ) -> tuple[list[Callable[[], Coroutine[None, None, None]]], list[Consumer]]:
         """Everybody of a round: what publishers are to run, and the consumers, which have subscribed."""
         consumers: list[Consumer] = []
@@ -174,11 +174,13 @@ class Piece:
                     if book.exists:
                         consumer = Consumer(self.books, place, book, own, draining=False)
                         await consumer.open(self._victim.tcp, book.plan.ready_count)
+                        connections.callback(consumer.drop)
                         consumers.append(consumer)
             for _ in range(topic.plan.publishers):
                 mixer = Mixer(self.books, place, random.Random(chance.getrandbits(64)))
                 publisher = Publisher(mixer, self.books, self._killer.acknowledged)
                 await publisher.open(self._victim.tcp)
+                connections.callback(publisher.drop)
                 publishers.append(publisher.run)
             for _ in range(topic.plan.web_publishers):
                 mixer = Mixer(self.books, place, random.Random(chance.getrandbits(64)))
@@ -202,7 +204,7 @@ class Piece:
     async def _drain(self) -> None:
         """Take everything that is left on every channel."""
         chance = self._own_chance()
-        async with _client() as http:
+        async with _client() as http, AsyncExitStack() as connections:
             await self._is_all_there(http)
             desk = self._desk(http)
             for operator in self._operators:
@@ -212,6 +214,7 @@ class Piece:
                 for book in channels:
                     consumer = Consumer(self.books, place, book, chance, draining=True)
                     await consumer.open(self._victim.tcp, _DRAIN_READY_COUNT)
+                    connections.callback(consumer.drop)
                     consumers.append(consumer)
             async with asyncio.TaskGroup() as group:
                 for consumer in consumers:

@@ -108,6 +108,11 @@ class Publisher:
             await self._settled.wait()
             await asyncio.sleep(chance.random() * rest_s)
 
+    def drop(self) -> None:
+        """Leave at once; nothing happens where the connection is gone."""
+        if self._connection is not None:
+            self._connection.drop("the round is over")
+
     def _on_event(self, event: Happening) -> None:
         if isinstance(event, Published):
             for _ in range(event.count):
