@@ -228,6 +228,7 @@ class Channel:
             # As in NSQ: what the sample leaves out is gone for the channel, and a rate of R lets R + 1 percent pass.
             if consumer.sample_rate and int(self.chance() * _PERCENT) > consumer.sample_rate:
                 window.pass_over(taken)
+                self.is_changed = True
                 continue
             window.hold(taken, consumer.number, now_ns, deadline_ns)
             consumer.in_flight += taken
@@ -274,6 +275,7 @@ class Channel:
             evict(self, self.window.cursor)
             self.window.jump(sequence)
         self.cursor.move(sequence)
+        self.is_changed = True
 
     def _redeliver(self, consumer: Consumer, budget: int, now_ns: int, effects: list[Deliver]) -> int:
         """Give out again what waits for it; how many that were."""
@@ -314,6 +316,7 @@ class Channel:
         if self.window.state_of(sequence) != 0 or sequence in self.stragglers:
             self.window.drop(sequence)
             self.stragglers.lose(sequence)
+            self.is_changed = True
 
     def finish_run(self, consumer: Consumer, data: bytearray, start: int, stop: int) -> int:
         """Carry out the 21-byte FIN lines in data[start:stop]; where the first that fails begins, or `stop`."""

@@ -250,6 +250,18 @@ def test_a_sampling_consumer_leaves_messages_out_for_good(make_bench: MakeBench)
     assert (bench.channel.message_count, consumer.message_count) == (4, 1)
 
 
+def test_what_is_only_passed_over_is_saved_too(make_bench: MakeBench) -> None:
+    bench = make_bench(chance=lambda: 0.5)
+    bench.join(10, sample_rate=10)
+    bench.channel.save()
+    bench.publish(3)
+
+    assert bench.deal() == []
+    bench.channel.save()
+
+    assert bench.channel.progress.saved_floor == ORIGIN + 3
+
+
 def test_an_emptied_channel_owes_nothing(bench: Bench) -> None:
     consumer = bench.join(2)
     bench.publish(5)
