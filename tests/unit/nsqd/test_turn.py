@@ -1,6 +1,9 @@
 """`nsqd.turn`: what one turn of the loop does, and in which order."""
 
 import asyncio
+import random
+import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +255,71 @@ async def test_a_channel_that_could_not_be_read_works_again_although_nobody_read
         one.disk.failing.clear()
 
         await one.until(lambda: one.host.health == "OK")
+
+
+class _Subscriber:
+    """Takes what comes, and answers when it is told to."""
+
+    def __init__(self, peer: Any, chance: random.Random) -> None:
+        self.peer = peer
+        self.held: list[bytes] = []
+        self._chance = chance
+        self._task = asyncio.ensure_future(self._take())
+
+    async def _take(self) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+            while True:
+                kind, data = await self.peer.frame()
+                if kind == 2:
+                    self.held.append(data[10:26])
+
+    def answer(self) -> None:
+        for name in self.held[: self._chance.randint(0, len(self.held))]:
+            self.peer.send(self._chance.choice([b"FIN %b\n", b"FIN %b\n", b"REQ %b 0\n", b"REQ %b 9000\n"]) % name)
+            self.held.remove(name)
+        for name in self.held[:1]:
+            self.peer.send(b"TOUCH %b\n" % name)
+
+    def leave(self) -> None:
+        self.peer.writer.close()
+        self._task.cancel()
+
+
+@pytest.mark.parametrize("durability", ["log", "fsync"])
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_happens_to_a_channel_is_in_its_journal_soon(start: Any, durability: str, seed: int) -> None:
+    chance = random.Random(seed)
+    async with start(durability=durability, msg_timeout_ms=2000) as one:
+        publisher = await one.connect()
+        subscribers: list[_Subscriber] = []
+        await one.ask("POST", "/topic/create?topic=t")
+        await one.ask("POST", "/channel/create?topic=t&channel=quiet")
+
+        async def act() -> None:
+            kind = chance.random()
+            if kind < 0.3:
+                publisher.publish("t", *[b"x"] * chance.randint(1, 5))
+            elif kind < 0.5:
+                publisher.send(b"DPUB t %d\n" % chance.choice([900, 100_000]), struct.pack(">i", 1), b"d")
+            elif kind < 0.6:
+                peer = await one.connect()
+                peer.identify(sample_rate=chance.choice([0, 0, 50]))
+                peer.subscribe("t", "c", chance.choice([1, 3, 50]))
+                subscribers.append(_Subscriber(peer, chance))
+            elif kind < 0.9:
+                for subscriber in subscribers:
+                    subscriber.answer()
+            elif kind < 0.95 and subscribers:
+                subscribers.pop().leave()
+            else:
+                what = chance.choice(["empty", "pause", "unpause", "unpause"])
+                await one.ask("POST", f"/channel/{what}?topic=t&channel={chance.choice(['c', 'quiet'])}")
+
+        for _ in range(12):
+            for _ in range(chance.randint(1, 12)):
+                await act()
+                await asyncio.sleep(chance.choice([0, 0, 0.001, 0.004, 0.005, 0.006]))
+            one.clock.move_s(chance.choice([0, 0, 1, 3]))
+            await one.until(lambda: not any(channel.is_changed for channel in one.host.topic("t").channels.values()))
+        for subscriber in subscribers:
+            subscriber.leave()
