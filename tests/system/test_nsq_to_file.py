@@ -60,15 +60,20 @@ class Nsqd:
     def publish(self, bodies: list[bytes]) -> None:
         self.ask(f"/mpub?topic={TOPIC}", b"\n".join(bodies))
 
+    def topic(self) -> dict[str, Any]:
+        (topic,) = json.loads(self.ask(f"/stats?format=json&topic={TOPIC}&channel={CHANNEL}"))["topics"]
+        return dict(topic)
+
     def channel(self) -> dict[str, Any]:
-        stats = json.loads(self.ask(f"/stats?format=json&topic={TOPIC}&channel={CHANNEL}"))
-        channels = [channel for topic in stats["topics"] for channel in topic["channels"]]
-        return dict(channels[0]) if channels else {}
+        (channel,) = self.topic()["channels"]
+        return dict(channel)
 
     def is_drained(self) -> bool:
-        """True when every message was finished."""
-        channel = self.channel()
-        return not channel["depth"] and not channel["in_flight_count"] and not channel["deferred_count"]
+        """True when every message was finished. A new topic keeps its own until nsqlookupd named its channels."""
+        topic = self.topic()
+        (channel,) = topic["channels"]
+        counts = [topic["depth"], *(channel[what] for what in ("depth", "in_flight_count", "deferred_count"))]
+        return not any(counts)
 
 
 def until(condition: Callable[[], object]) -> None:
