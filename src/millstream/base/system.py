@@ -95,6 +95,12 @@ def allow_descriptors() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def descriptors_allowed() -> int:
+    """How many files and connections this process may have open at once."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
 def environment() -> Mapping[str, str]:
     """The environment as it is now: what `base.options.parse` takes as `environ`."""
     return dict(os.environ)

@@ -2,9 +2,10 @@
 
 import pytest
 
+from millstream.base.system import descriptors_allowed
 from millstream.engine.broker import Broker
 from millstream.engine.limits import BrokerSettings
-from millstream.nsqd.resting import OpenTopics
+from millstream.nsqd.resting import OpenTopics, growth_limit
 from millstream.protocol.chunks import BufferPool
 from millstream.storage.settings import LogSettings
 from millstream.storage.store import DiskStore
@@ -71,6 +72,38 @@ def test_a_topic_that_rested_takes_more(place: Place) -> None:
     assert [place.broker.topics[name].message_count for name in "ab"] == [2, 2]
     assert [place.broker.topics[name].channels["archive"].depth for name in "ab"] == [2, 2]
     assert place.files.open_count <= 3
+
+
+@pytest.mark.parametrize(("grows_to", "rests"), [(100, False), (9, True), (0, True)])
+def test_topics_that_come_back_again_and_again_stay_open_as_far_as_it_goes(
+    place: Place, grows_to: int, *, rests: bool
+) -> None:
+    opened = OpenTopics(files_max=6, grows_to=grows_to)
+    names = [f"t{number}" for number in range(10)]
+    for _ in range(6):
+        for name in names:
+            place.publish(name)
+            place.save(name)
+            opened.used(place.broker.topics[name])
+
+    assert place.files.open_count <= opened.files <= max(6, min(30, grows_to))
+    before = place.files.open_count
+    place.publish("t0")
+    assert (place.files.open_count > before) == rests
+
+
+def test_topics_that_came_back_once_do_not_stay_open(place: Place) -> None:
+    opened = OpenTopics(files_max=6, grows_to=100)
+    for _ in range(2):
+        for number in range(10):
+            place.publish(f"t{number}")
+            opened.used(place.broker.topics[f"t{number}"])
+
+    assert opened.files <= 6
+
+
+def test_the_limit_leaves_descriptors_for_connections() -> None:
+    assert 0 < growth_limit() <= descriptors_allowed() // 4
 
 
 def test_a_deleted_topic_is_forgotten(place: Place) -> None:
