@@ -168,15 +168,15 @@ class Inspection:
         path = f"{directory}/{name}"
         state, damage = ProgressState(), ""
         try:
-            end_before = -1
+            torn_before = -1
             for _ in range(_LOOKS):
-                state, damage, end = look_at_journal(self._files, path)
-                if damage and 0 <= end_before < end:
+                state, damage, torn_at = look_at_journal(self._files, path)
+                if 0 <= torn_before < torn_at:
                     # It grows: what is behind the last batch is being written.
                     damage = ""
                 if not damage:
                     break
-                end_before = end
+                torn_before = torn_at
                 self._pause()
         except NewerFormat:
             raise

@@ -67,7 +67,10 @@ def _read_on(data: bytes, at: int, state: ProgressState) -> tuple[int, int]:
 
 
 def look_at_journal(files: FileSystem, path: str) -> tuple[ProgressState, str, int]:
-    """What a journal says, how it is damaged, and where it ends; changes nothing. Raises `StorageError`."""
+    """What a journal says, how it is damaged, and where its torn end begins, or -1; changes nothing.
+
+    Raises `StorageError`.
+    """
     state = ProgressState()
     file = files.open(path)
     try:
@@ -76,8 +79,10 @@ def look_at_journal(files: FileSystem, path: str) -> tuple[ProgressState, str, i
     finally:
         file.close()
     if at < end:
-        return state, f"is damaged at {at}", end
-    return state, f"ends in {size - end} bytes that are no sound batch" if end < size else "", end
+        return state, f"is damaged at {at}", -1
+    if end < size:
+        return state, f"ends in {size - end} bytes that are no sound batch", end
+    return state, "", -1
 
 
 def set_aside(files: FileSystem, path: str, span: tuple[int, int], state: ProgressState, *, sync: bool) -> None:

@@ -267,6 +267,21 @@ def test_the_end_of_a_journal_that_is_half_written_is_no_damage() -> None:
     assert (report.damage, report.channels[0].finished_beyond, pauses) == ((), 30, [1])
 
 
+def test_damage_within_a_journal_is_told_although_it_grows() -> None:
+    disk = Disk()
+    disk.progress.finished(1320, 1330)
+    disk.progress.flush()
+    disk.spoil(JOURNAL, 8 + 12)
+
+    def go_on() -> None:
+        batch = pack_batch(b"F" + (1340).to_bytes(8, "big") + (1350).to_bytes(8, "big"))
+        disk.overwrite(JOURNAL, disk.read(JOURNAL) + batch)
+
+    report = look(disk, pause=go_on)
+
+    assert report.damage == ("archive is damaged at 8",)
+
+
 def test_a_torn_journal_stays_one_however_often_it_is_looked_at() -> None:
     disk = Disk()
     disk.overwrite(JOURNAL, disk.read(JOURNAL) + b"torn")

@@ -104,3 +104,17 @@ async def test_a_consumer_that_never_connected_has_nothing_to_do(make_books: Mak
     books = make_books(TopicPlan(name="t", channels=(ChannelPlan(name="c"),)))
 
     await Consumer(books, 0, books.channels[0][0], random.Random(1), draining=False).run()
+
+
+async def test_whoever_drops_is_through_at_once(make_books: MakeBooks, served: Any) -> None:
+    books = make_books(TopicPlan(name="t", channels=(ChannelPlan(name="c"),)), real_time=True)
+    consumer = Consumer(books, 0, books.channels[0][0], random.Random(1), draining=False)
+    consumer.drop()  # before there is a connection: nothing
+    await consumer.open(served.tcp, 1)
+    task = asyncio.ensure_future(consumer.run())
+
+    consumer.drop()
+
+    async with asyncio.timeout(20):
+        await task
+        await served.until(lambda: not served.nsqd.host.sessions)
