@@ -21,7 +21,7 @@ from environments import ROOT, Environment, SetupError, missing_for_compiling, s
 LINTED = [["ruff", "format", "--check"], ["ruff", "check"], ["mypy"], ["lint-imports"]]
 TIDY_TESTS = ["tests/unit/test_tidy.py", "tests/unit/test_layers.py"]
 LOCKED_ALONE = [("fuzz", "fuzz"), ("bootstrap", "uv")]
-WORKERS_MAX = 8
+WORKERS = ["-n", "auto", "--maxprocesses=8", "--dist", "loadfile"]
 
 
 def setup(_arguments: list[str]) -> int:
@@ -55,15 +55,8 @@ def run_tests(environment: Environment, arguments: list[str], *, expect_compiled
         "MILLSTREAM_EXPECT_COMPILED": expect_compiled,
         "MILLSTREAM_LOOP": os.environ.get("MILLSTREAM_LOOP", loop),
     }
-    chosen = any(word.startswith("-n") for word in arguments)
-    workers = [] if chosen else ["-n", str(workers_count()), "--dist=loadfile"]
+    workers = [] if any(word.startswith("-n") for word in arguments) else WORKERS
     return call([str(environment.python), "-m", "pytest", *workers, *arguments], **variables)
-
-
-def workers_count() -> int:
-    """Two for each core that may be used: every other test waits for another process, or for a timeout."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(WORKERS_MAX, 2 * cores)
 
 
 def check(_arguments: list[str]) -> int:
