@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 
 import millstream
+from millstream.supervisor import ports
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SRC: Final = ROOT / "src"
@@ -46,8 +47,21 @@ def stale_extensions(folder: Path) -> list[Path]:
     return stale
 
 
+# Ports that tests choose for daemons which are not always up: a slice for each worker, below what programs choose.
+PORTS_FIRST: Final = 10_000
+PORTS_PER_WORKER: Final = 1_000
+SLICES: Final = 10
+
+
+def own_ports(worker: str) -> tuple[int, int]:
+    """The first and the last port of a worker of xdist, which may be called gw3, or of a run without workers."""
+    first = PORTS_FIRST + int(worker.removeprefix("gw") or 0) % SLICES * PORTS_PER_WORKER
+    return first, first + PORTS_PER_WORKER - 1
+
+
 def pytest_configure() -> None:
-    """Refuse to test anything but what the repository says."""
+    """Refuse to test anything but what the repository says, and give each worker ports of its own."""
+    ports.AUTO_FIRST, ports.AUTO_LAST = own_ports(os.environ.get("PYTEST_XDIST_WORKER", ""))  # type: ignore[misc]
     stale = stale_extensions(SRC)
     if stale:
         names = ", ".join(str(path.relative_to(ROOT)) for path in stale)

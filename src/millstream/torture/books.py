@@ -7,7 +7,7 @@ is seen broken goes to `Breaches`; what is missing in the end is lost.
 """
 
 from array import array
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -16,9 +16,6 @@ from millstream.base.clock import Clock
 from millstream.torture.bodies import read_body
 from millstream.torture.plan import ChannelPlan, TopicPlan
 
-# A journal is saved 5 ms after a change. The loop may be late on a busy machine, so that FINs of the last 50 ms before
-# a kill are allowed to come again; the others must not.
-FORGOTTEN_NS: Final = 50_000_000
 # A message that is due is looked for 20 times a second, never before its time but for the clock's own steps.
 EARLY_NS: Final = 2_000_000
 EXAMPLES_MAX: Final = 5
@@ -116,7 +113,7 @@ class ChannelBook:
         self._ticks = ticks
         self._clock = clock
         self._finished = bytearray()
-        self._recent: deque[tuple[int, int]] = deque()
+        self._recent: list[tuple[int, int]] = []
         self._due_ns: dict[int, int] = {}
 
     # What operators do.
@@ -183,15 +180,14 @@ class ChannelBook:
         if not self.plan.has_timeouts and not self.plan.is_taken_away:
             self._broken("an answer in time was refused", text)
 
-    def killed(self, killed_ns: int) -> None:
-        """A kill may bring back what was in flight, and what the journal forgot: FINs of the last moment.
+    def killed(self, saved_until_ns: int) -> None:
+        """A kill may bring back what was in flight, and what the journal forgot: FINs since `saved_until_ns`.
 
-        Called when nobody works on the channel any more. What was finished after the kill was in flight to the daemon.
+        Called when nobody works on the channel any more.
         """
         if self.has_begun:
             self.may_repeat += self.plan.consumers * self.plan.ready_count
-        since_ns = killed_ns - FORGOTTEN_NS
-        self.may_repeat += sum(count for at_ns, count in self._recent if since_ns <= at_ns <= killed_ns)
+        self.may_repeat += sum(count for at_ns, count in self._recent if at_ns >= saved_until_ns)
         self._recent.clear()
         self._due_ns.clear()
 

@@ -22,6 +22,7 @@ from millstream.torture.consumer import Consumer
 from millstream.torture.operators import Desk, NotAnswered, Operator, operator_of
 from millstream.torture.plan import PLAN
 from millstream.torture.publisher import Mixer, Publisher, WebPublisher
+from millstream.torture.pulse import Pulse
 from millstream.torture.stats import NotNsq, channel_names, left_in, read_stats
 from millstream.torture.victim import NsqdFailed, Victim
 
@@ -126,7 +127,9 @@ class Piece:
                 for operator in self._operators:
                     await operator.prepare(desk)
             publishers, consumers = await self._connect(round_chance, http, connections)
+            pulse = Pulse(http, self._victim.http, self._clock)
             async with asyncio.TaskGroup() as group:
+                group.create_task(pulse.run())
                 for consumer in consumers:
                     group.create_task(consumer.run())
                 for operator in self._operators:
@@ -137,9 +140,9 @@ class Piece:
                 if first:
                     await self._until_all_publish()
                 aim = await self._killer.kill_under_load()
-                killed_ns = self._clock.monotonic_ns()
+        saved_until_ns = pulse.saved_until_ns()
         for channel in self.books.every_channel():
-            channel.killed(killed_ns)
+            channel.killed(saved_until_ns)
         await self._victim.gone()
         return aim
 

@@ -15,6 +15,14 @@ from millstream.torture.piece import Piece
 from millstream.torture.victim import NsqdFailed, Victim
 
 NSQD = (sys.executable, "-m", "millstream.cli.nsqd")
+# Saves no journal in the time of a round.
+LATE = """
+import sys
+from millstream.cli.nsqd import main
+from millstream.nsqd import turn
+turn.SAVE_DELAY_S = 60.0
+sys.exit(main())
+"""
 MakePiece = Callable[..., Piece]
 
 
@@ -59,6 +67,15 @@ async def test_what_is_in_memory_alone_is_lost_and_counted(make_piece: MakePiece
 
     assert piece.tally.trouble == ""
     assert piece.books.lost() > 0
+
+
+async def test_an_nsqd_that_saves_its_journals_too_late_is_found(make_piece: MakePiece) -> None:
+    piece = make_piece(sys.executable, "-c", LATE, kills=3)
+
+    await piece.run(nothing)
+
+    assert (piece.tally.trouble, piece.books.lost()) == ("", 0)
+    assert any(channel.duplicates > channel.may_repeat for channel in piece.books.every_channel())
 
 
 async def test_a_piece_that_is_stopped_is_read_to_its_end(make_piece: MakePiece) -> None:
