@@ -4,6 +4,7 @@ The load, the kills and the books are `millstream torture`'s (docs/torture.md); 
 repeats it. What OK means is said in docs/durability.md.
 """
 
+import json
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -74,3 +75,34 @@ async def test_channels_that_were_there_before_the_first_message_keep_it(daemons
             client = await connect(nsqd)
             await client.subscribe(topic, channel, 1)
             assert (await client.message()).body == b"first"
+
+
+@pytest.mark.parametrize("durability", ["log", "fsync"])
+async def test_a_deletion_that_a_kill_has_cut_short_is_finished(
+    daemons: Any, connect: Connect, tmp_path: Path, durability: str
+) -> None:
+    path = tmp_path / "data"
+    path.mkdir()
+    nsqd = daemons.nsqd(f"--data-path={path}", f"--durability={durability}", "--max-bytes-per-file=16384")
+    nsqd.post("/topic/create?topic=t")
+    nsqd.post("/channel/create?topic=t&channel=c")
+    for _ in range(10):
+        nsqd.post("/mpub?topic=t", b"\n".join([b"x" * 1000] * 20))
+    nsqd.kill()
+    rest = path / "t.topic.deleted"
+    (path / "t.topic").rename(rest)
+    segments = sorted(rest.glob("*.seg"))
+    for segment in segments[:-2]:
+        segment.unlink()
+
+    nsqd.start()
+
+    assert len(segments) > 5
+    assert not rest.exists()
+    stats = json.loads(nsqd.get("/stats?format=json"))
+    assert stats["topics"][0]["depth"] == nsqd.channel("t", "c")["depth"] == 0
+    assert not any("damage" in found for found in (stats, stats["topics"][0]))
+    client = await connect(nsqd)
+    await client.subscribe("t", "c", 1)
+    await client.publish("t", b"after all")
+    assert (await client.message()).body == b"after all"

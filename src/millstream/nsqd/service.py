@@ -239,6 +239,7 @@ class Nsqd:
             acknowledge=store.acknowledge,
         )
         store.refuse_newer()
+        store.remove_deleted()
         self.policies = policies = Policies(self._files, self._data_path, broker, sync=options.durability == "fsync")
         policies.load(options.policy)
         broker.load(metadata.read())

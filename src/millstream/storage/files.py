@@ -54,7 +54,7 @@ class FileSystem(Protocol):
         ...
 
     def rename(self, path: str, target: str) -> None:
-        """Rename over `target`."""
+        """Rename a file over `target`, or a directory to one that is not there; nothing is ever seen in between."""
         ...
 
     def remove(self, path: str) -> None:
@@ -70,7 +70,7 @@ class FileSystem(Protocol):
         ...
 
     def remove_directory(self, path: str) -> None:
-        """Remove a directory and the files in it."""
+        """Remove a directory and the files in it, one after the other; none is nothing."""
         ...
 
     def sync_directory(self, path: str) -> None:

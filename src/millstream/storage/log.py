@@ -483,7 +483,7 @@ class Log(ChunkQueue):
                 segment.close()
 
     def delete(self) -> None:
-        """Remove the log and its directory."""
+        """Let go of everything that it has; its directory is for the store to remove."""
         for segment in self.segments:
             segment.close()
         self.segments.clear()
@@ -495,4 +495,3 @@ class Log(ChunkQueue):
         self._force_segment = True
         self._has_directory = False
         self._start_at(self.next_seq)
-        self.files.remove_directory(self.directory)

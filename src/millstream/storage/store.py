@@ -7,6 +7,7 @@ here; the suffixes keep names such as `..` from meaning anything to the file sys
 from functools import partial
 from typing import Final
 
+from millstream.base.errors import StorageError
 from millstream.protocol.chunks import BufferPool
 from millstream.storage.contents import check_version
 from millstream.storage.damage import JOURNAL, MISSING, Damage, DamageBook
@@ -20,6 +21,8 @@ from millstream.storage.recovery import bases_of
 from millstream.storage.settings import LogSettings
 
 TOPIC: Final = ".topic"
+# What the directory of a topic is called besides while it is being removed.
+DELETED: Final = ".deleted"
 POSITION: Final = "topic.position"
 
 
@@ -127,12 +130,42 @@ class DiskStore:
         return self.damage.acknowledge(self._files, directory, topic)
 
     def delete_topic(self, topic: str) -> None:
-        """Remove everything of a topic."""
+        """Remove everything of a topic: whatever ends the process meanwhile, the next finds all of it or nothing.
+
+        Raises `StorageError`.
+        """
         self._logs.pop(topic, None)
         self.damage.forget(topic)
-        self._files.remove_directory(self._directory(topic))
+        directory = self._directory(topic)
+        left = self._call_deleted(directory)
         if self._settings.durability == "fsync":
+            # Not before its name is gone for good: else a power loss could leave the half of it.
             self._files.sync_directory(self._data_path)
+        self._files.remove_directory(left)
+        if left == directory and self._settings.durability == "fsync":
+            self._files.sync_directory(self._data_path)
+
+    def _call_deleted(self, directory: str) -> str:
+        """Give the directory of a topic the name of one that is gone: what it is called now."""
+        deleted = directory + DELETED
+        try:
+            self._files.remove_directory(deleted)
+            if self._files.names(directory):
+                self._files.rename(directory, deleted)
+                return deleted
+        except StorageError:
+            # A disk without room for another name gets that room by what is removed.
+            return directory
+        return directory
+
+    def remove_deleted(self) -> None:
+        """Finish what a deletion that was interrupted has left: call it at a start, behind `refuse_newer`."""
+        for name in self._files.names(self._data_path):
+            if name.endswith(TOPIC + DELETED):
+                try:
+                    self._files.remove_directory(f"{self._data_path}/{name}")
+                except StorageError as error:
+                    self.notes.append(f"what is left of a deleted topic takes room: {error}")
 
     def saved_channels(self, topic: str) -> list[str]:
         """The channels of a topic that have a journal. What channels that were being deleted have left is removed."""

@@ -44,6 +44,29 @@ class _Node:
 
 
 @dataclass(slots=True)
+class _Tree:
+    """All names of a machine: of files with their content, and of directories."""
+
+    nodes: dict[str, _Node]
+    directories: set[str]
+
+    def copy(self) -> "_Tree":
+        """The same names, for somebody to change."""
+        return _Tree(dict(self.nodes), set(self.directories))
+
+    def move(self, path: str, target: str) -> None:
+        """A directory goes by another name, with what is in it; what had that name is gone."""
+        for name in [name for name in self.nodes if _parent(name) == target]:
+            del self.nodes[name]
+        self.directories.discard(target)
+        if path in self.directories:
+            self.directories.remove(path)
+            self.directories.add(target)
+        for name in [name for name in self.nodes if _parent(name) == path]:
+            self.nodes[target + name[len(path) :]] = self.nodes.pop(name)
+
+
+@dataclass(slots=True)
 class _Fault:
     """Fails the calls number `after` and the `times - 1` that follow it, counted from 0."""
 
@@ -132,10 +155,9 @@ class FaultyFiles:
         self.open_count = 0
         self.change_count = 0
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
-        self._nodes: dict[str, _Node] = {}
-        self._synced_names: dict[str, _Node] = {}
-        self._directories: set[str] = set(_ROOTS)
-        self._synced_directories = set(self._directories)
+        self._now = _Tree({}, set(_ROOTS))
+        self._synced = _Tree({}, set(_ROOTS))
+        self._renamed: list[tuple[str, str]] = []  # directories, from and to, until their parent is synced
         self._faults: list[_Fault] = []
         self._kill_at: int | None = None
         self._is_dead = False
@@ -167,37 +189,41 @@ class FaultyFiles:
         """
         found = FaultyFiles(seed=self._random.randrange(1 << 32))
         copies: dict[int, _Node] = {}
-        for node in [*self._nodes.values(), *self._synced_names.values()]:
+        for node in [*self._now.nodes.values(), *self._synced.nodes.values()]:
             if id(node) not in copies:
                 copies[id(node)] = self._after_power_loss(node) if power_loss else _copy(node)
-        names, directories = self._nodes, self._directories
-        synced_names, synced_directories = self._synced_names, self._synced_directories
+        now, synced = self._now, self._synced
         if power_loss:
-            directories = synced_directories = self._directories_after_power_loss()
-            names = synced_names = self._names_after_power_loss(directories)
-        found._nodes = {path: copies[id(node)] for path, node in names.items()}
-        found._synced_names = {path: copies[id(node)] for path, node in synced_names.items()}
-        found._directories, found._synced_directories = set(directories), set(synced_directories)
+            now = synced = self._names_after_power_loss()
+        else:
+            found._renamed = list(self._renamed)
+        found._now, found._synced = (
+            _Tree({path: copies[id(node)] for path, node in tree.nodes.items()}, set(tree.directories))
+            for tree in (now, synced)
+        )
         return found
 
-    def _directories_after_power_loss(self) -> set[str]:
-        kept = set(_ROOTS)
-        for path in sorted((self._directories | self._synced_directories) - _ROOTS):
-            is_certain = path in self._directories and path in self._synced_directories
-            if _parent(path) in kept and (is_certain or self._random.random() < _CHANCE):
-                kept.add(path)
-        return kept
-
-    def _names_after_power_loss(self, directories: set[str]) -> dict[str, _Node]:
-        names: dict[str, _Node] = {}
-        for path in [*self._synced_names, *(path for path in self._nodes if path not in self._synced_names)]:
-            before, after = self._synced_names.get(path), self._nodes.get(path)
+    def _names_after_power_loss(self) -> _Tree:
+        now, synced = self._now.copy(), self._synced.copy()
+        for path, target in self._renamed:
+            if self._random.random() < _CHANCE:
+                synced.move(path, target)
+            else:
+                now.move(target, path)
+        found = _Tree({}, set(_ROOTS))
+        for path in sorted((now.directories | synced.directories) - _ROOTS):
+            is_certain = path in now.directories and path in synced.directories
+            if _parent(path) in found.directories and (is_certain or self._random.random() < _CHANCE):
+                found.directories.add(path)
+        for path in [*synced.nodes, *(path for path in now.nodes if path not in synced.nodes)]:
+            before, after = synced.nodes.get(path), now.nodes.get(path)
             node = before if before is after or self._random.random() < _CHANCE else after
-            if node is not None and _parent(path) in directories:
-                names[path] = node
+            if node is not None and _parent(path) in found.directories:
+                found.nodes[path] = node
         # A rename is one change: a file is never found under both of its names.
-        renamed = {id(node): path for path, node in self._nodes.items() if names.get(path) is node}
-        return {path: node for path, node in names.items() if renamed.get(id(node), path) == path}
+        renamed = {id(node): path for path, node in now.nodes.items() if found.nodes.get(path) is node}
+        found.nodes = {path: node for path, node in found.nodes.items() if renamed.get(id(node), path) == path}
+        return found
 
     def _after_power_loss(self, node: _Node) -> _Node:
         data, synced = bytes(node.data), bytes(node.synced)
@@ -213,14 +239,14 @@ class FaultyFiles:
 
     def overwrite(self, path: str, data: bytes) -> None:
         """Put a content in place, behind the back of whoever uses the file."""
-        node = self._nodes.setdefault(path, _Node())
+        node = self._now.nodes.setdefault(path, _Node())
         node.data[:] = data
         node.dirty.append((0, len(data)))
 
     @property
     def used_bytes(self) -> int:
         """What all files hold in sum."""
-        return sum(len(node.data) for node in self._nodes.values())
+        return sum(len(node.data) for node in self._now.nodes.values())
 
     # ------------------------------------------------------------------------------------- called by every operation
 
@@ -284,7 +310,7 @@ class FaultyFiles:
         return found
 
     def _node(self, path: str, operation: str) -> _Node:
-        node = self._nodes.get(path)
+        node = self._now.nodes.get(path)
         if node is None:
             raise StorageError(f"{operation} {path} - No such file or directory")
         return node
@@ -295,11 +321,11 @@ class FaultyFiles:
         """Open for reading and writing; with `create` the file may be new."""
         if self._is_dead:
             raise Killed
-        if create and path not in self._nodes:
+        if create and path not in self._now.nodes:
             self.admit("open", path)
-            if _parent(path) not in self._directories:
+            if _parent(path) not in self._now.directories:
                 raise StorageError(f"open {path} - No such file or directory")
-            self._nodes[path] = _Node()
+            self._now.nodes[path] = _Node()
         return FaultyFile(self, path, self._node(path, "open"))
 
     def replace(self, path: str, data: bytes, *, sync: bool) -> None:
@@ -323,46 +349,60 @@ class FaultyFiles:
             self.sync_directory(_parent(path))
 
     def rename(self, path: str, target: str) -> None:
-        """Rename over `target`."""
+        """Rename a file over `target`, or a directory to one that is not there."""
         self.admit("rename", path)
-        self._nodes[target] = self._node(path, "rename")
-        del self._nodes[path]
+        if path in self._now.directories:
+            if target in self._now.directories or target in self._now.nodes:
+                raise StorageError(f"rename {path} - Directory not empty")
+            self._now.move(path, target)
+            self._renamed.append((path, target))
+            return
+        self._now.nodes[target] = self._node(path, "rename")
+        del self._now.nodes[path]
 
     def remove(self, path: str) -> None:
         """Remove a file; one that is not there is nothing."""
         self.admit("remove", path)
-        self._nodes.pop(path, None)
+        self._now.nodes.pop(path, None)
 
     def names(self, directory: str) -> list[str]:
         """The sorted names in a directory; empty when there is none."""
         prefix = directory + "/"
-        below = [name for name in [*self._nodes, *self._directories] if name.startswith(prefix)]
+        below = [name for name in [*self._now.nodes, *self._now.directories] if name.startswith(prefix)]
         return sorted({name[len(prefix) :].partition("/")[0] for name in below})
 
     def make_directory(self, path: str) -> None:
         """Create a directory and its parents; an existing one is nothing."""
-        if path not in self._directories:
+        if path not in self._now.directories:
             self.admit("open", path)
+            # Two of the same name cannot both be on the disk: the one before is found under its new name from now on.
+            self._bring_renames_to_disk([names for names in self._renamed if names[0] == path])
             parts = path.split("/")
-            self._directories.update("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+            self._now.directories.update("/".join(parts[:count]) for count in range(1, len(parts) + 1))
 
     def remove_directory(self, path: str) -> None:
         """Remove a directory and the files in it."""
         for name in self.names(path):
             self.remove(f"{path}/{name}")
-        self._directories.discard(path)
+        self._now.directories.discard(path)
 
     def sync_directory(self, path: str) -> None:
         """From now on a power loss does not take the names in a directory, nor bring back those that were removed."""
         self.admit("sync", path)
-        if path not in self._directories:
+        if path not in self._now.directories:
             raise StorageError(f"sync {path} - No such file or directory")
-        here = {found for found in self._directories if _parent(found) == path}
-        gone = {found for found in self._synced_directories if _parent(found) == path} - here - _ROOTS
+        self._bring_renames_to_disk([names for names in self._renamed if _parent(names[1]) == path])
+        here = {found for found in self._now.directories if _parent(found) == path}
+        gone = {found for found in self._synced.directories if _parent(found) == path} - here - _ROOTS
         # What was in a directory that is gone for good is gone with it.
-        kept = {name: node for name, node in self._synced_names.items() if _parent(name) not in gone | {path}}
-        self._synced_names = kept | {name: node for name, node in self._nodes.items() if _parent(name) == path}
-        self._synced_directories = (self._synced_directories - gone) | here
+        kept = {name: node for name, node in self._synced.nodes.items() if _parent(name) not in gone | {path}}
+        self._synced.nodes = kept | {name: node for name, node in self._now.nodes.items() if _parent(name) == path}
+        self._synced.directories = (self._synced.directories - gone) | here
+
+    def _bring_renames_to_disk(self, renamed: list[tuple[str, str]]) -> None:
+        for names in renamed:
+            self._synced.move(*names)
+            self._renamed.remove(names)
 
     def room(self, path: str) -> tuple[int, int]:
         """How many bytes are free, and how many there are; zeros for a disk of any size."""

@@ -70,6 +70,19 @@ def test_a_directory_is_removed_with_its_files(files: FileSystem, tmp_path: Path
     assert files.names(str(tmp_path)) == []
 
 
+def test_a_directory_gets_another_name_with_all_that_is_in_it(files: FileSystem, tmp_path: Path) -> None:
+    for name in ("d", "other"):
+        files.make_directory(str(tmp_path / name))
+        files.open(str(tmp_path / name / "a"), create=True).close()
+
+    files.rename(str(tmp_path / "d"), str(tmp_path / "e"))
+
+    assert files.names(str(tmp_path)) == ["e", "other"]
+    assert files.names(str(tmp_path / "e")) == ["a"]
+    with pytest.raises(StorageError, match="not empty"):
+        files.rename(str(tmp_path / "e"), str(tmp_path / "other"))
+
+
 def test_errors_say_what_where_and_why(files: FileSystem, tmp_path: Path) -> None:
     path = tmp_path / "none" / "a"
 

@@ -362,11 +362,12 @@ def test_far_is_more_than_two_segments_apart(small: Any) -> None:
     assert not small.log.is_far(small.log.next_seq - 5, small.log.next_seq)
 
 
-def test_a_deleted_log_leaves_nothing_and_keeps_nobody_waiting(small: Any) -> None:
+def test_a_deleted_log_holds_nothing_and_keeps_nobody_waiting(small: Any) -> None:
     fill(small, 100)
     small.publish(b"in the last turn")
 
     small.log.delete()
+    small.files.remove_directory(small.log.directory)
     small.log.commit()
 
     assert small.log.ready_seq == small.log.durable_seq == small.log.next_seq

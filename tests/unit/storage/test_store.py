@@ -1,5 +1,8 @@
 """A data path: a directory per topic, a journal per channel."""
 
+from contextlib import suppress
+from itertools import count
+
 import pytest
 
 from millstream.base.errors import StorageError
@@ -8,6 +11,7 @@ from millstream.storage.contents import NewerFormat
 from millstream.storage.settings import LogSettings
 from millstream.storage.store import DiskStore
 from millstream.testing import FaultyFiles
+from millstream.testing.files import Killed
 
 
 def store_on(files: FaultyFiles, durability: str = "log") -> DiskStore:
@@ -81,6 +85,91 @@ def test_a_deleted_topic_does_not_come_back_after_a_power_loss() -> None:
     assert all(not store_on(files.crash(power_loss=True)).saved_topics() for _ in range(10))
 
 
+def on_disk(durability: str) -> FaultyFiles:
+    """A topic of several segments, which no power loss takes."""
+    files = filled(durability)
+    opened(files, durability)
+    for name in ("", "data", "data/clicks.topic"):
+        files.sync_directory(name)
+    for name in files.names("data/clicks.topic"):
+        files.open(f"data/clicks.topic/{name}").sync()
+    return files.crash()
+
+
+def is_killed_while_deleting(files: FaultyFiles, change: int, durability: str) -> bool:
+    """Kill a process at a change that it makes while it deletes the topic; False when there are not that many."""
+    store = opened(files, durability)
+    files.kill_at(change)
+    with suppress(Killed):
+        store.delete_topic("clicks")
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("durability", "power_loss"), [("log", False), ("fsync", False), ("fsync", True)])
+def test_a_deletion_that_is_interrupted_is_done_or_not_begun(durability: str, power_loss: bool) -> None:
+    start = on_disk(durability)
+    whole = start.names("data/clicks.topic")
+    outcomes = set()
+    for change in count():
+        files = start.crash()
+        if not is_killed_while_deleting(files, change, durability):
+            break
+        for _ in range(10 if power_loss else 1):
+            found = files.crash(power_loss=power_loss)
+            store = store_on(found, durability)
+            store.remove_deleted()
+            outcomes.add(tuple(store.saved_topics()))
+            if store.saved_topics():
+                assert found.names("data/clicks.topic") == whole
+                assert kinds(opened(found, durability)) == []
+            else:
+                assert (found.names("data"), found.used_bytes) == ([], 0)
+
+    assert change > len(whole)
+    assert outcomes == {("clicks",), ()}
+
+
+def test_a_topic_is_deleted_again_while_the_rest_of_the_first_is_there() -> None:
+    files = filled()
+    store = opened(files)
+    files.fail("remove", after=1, reason="Input/output error")
+    with pytest.raises(StorageError, match="Input/output error"):
+        store.delete_topic("clicks")
+    assert (store.saved_topics(), files.names("data")) == ([], ["clicks.topic.deleted"])
+
+    publish(store, "clicks")
+    assert files.names("data") == ["clicks.topic", "clicks.topic.deleted"]
+    store.delete_topic("clicks")
+
+    assert (files.names("data"), files.used_bytes) == ([], 0)
+
+
+def test_a_topic_is_deleted_where_there_is_no_room_for_another_name() -> None:
+    files = filled("fsync")
+    store = opened(files, "fsync")
+    files.fail("rename", reason="No space left on device")
+
+    store.delete_topic("clicks")
+
+    assert (files.names("data"), files.used_bytes) == ([], 0)
+
+
+def test_what_cannot_be_removed_of_a_deleted_topic_is_noted_and_stops_nobody() -> None:
+    files = filled()
+    files.rename("data/clicks.topic", "data/clicks.topic.deleted")
+    store = store_on(files)
+    files.fail("remove", reason="Input/output error")
+
+    store.remove_deleted()
+
+    (note,) = store.notes
+    assert note.startswith("what is left of a deleted topic takes room: remove data/clicks.topic.deleted/")
+    again = store_on(files.crash())
+    again.remove_deleted()
+    assert (again.notes, again.saved_topics()) == ([], [])
+
+
 def test_what_was_not_as_it_should_be_is_noted() -> None:
     files = FaultyFiles()
     publish(store_on(files), "clicks")
@@ -112,13 +201,13 @@ def test_frames_that_a_deleted_channel_has_left_are_removed() -> None:
     assert frames == ["archive.1.0000000000000000.frames"]
 
 
-def filled(durability: str = "log", *, count: int = 300) -> FaultyFiles:
+def filled(durability: str = "log", *, messages: int = 300) -> FaultyFiles:
     """A topic of several segments, of which the oldest are done with; and what a kill leaves of it."""
     files = FaultyFiles()
     store = DiskStore(files, "data", LogSettings(durability=durability, segment_bytes_max=16 << 10), BufferPool())
     log = store.open_log("clicks", 1000)
     progress, _ = store.open_progress("clicks", "archive")
-    for _ in range(count):
+    for _ in range(messages):
         log.append(bytearray(4 << 10), 0, 4 << 10, 1)
         log.commit()
     progress.position(1100, 1150, 1150)
@@ -221,7 +310,7 @@ def test_what_a_read_finds_damaged_gets_into_the_book() -> None:
 
 
 def test_acknowledged_damage_stays_so_over_a_restart() -> None:
-    files = filled(count=600)
+    files = filled(messages=600)
     first, _, third = segments(files)[:3]
     files.remove(first)
     files.remove(third)

@@ -128,6 +128,7 @@ def test_a_topic_deleted_while_it_waits_does_no_harm(loop: Loop, synced: Any) ->
     loop.group.start(synced.log)
     loop.turn()
     synced.log.delete()
+    synced.files.remove_directory(synced.log.directory)
 
     loop.group.finish(loop.outcomes.get(timeout=DEADLINE_S))
 

@@ -204,6 +204,51 @@ def test_a_directory_and_what_is_in_it_is_as_its_parent_has_it(files: FaultyFile
     assert {tuple(files.crash(power_loss=True).names("d/e")) for _ in range(10)} == {()}
 
 
+def test_a_renamed_directory_is_whole_under_one_of_its_names(files: FaultyFiles) -> None:
+    files.make_directory("d/e")
+    files.replace("d/e/a", b"abc", sync=True)
+    files.replace("d/e/b", b"def", sync=True)
+    files.sync_directory("d")
+
+    files.rename("d/e", "d/f")
+
+    assert (files.names("d"), files.read("d/f/a")) == (["f"], b"abc")
+    assert files.crash().names("d") == ["f"]
+    for _ in range(20):
+        found = files.crash(power_loss=True)
+        (name,) = found.names("d")
+        assert found.names(f"d/{name}") == ["a", "b"]
+    assert {tuple(files.crash(power_loss=True).names("d")) for _ in range(20)} == {("e",), ("f",)}
+    assert {tuple(files.crash().crash(power_loss=True).names("d")) for _ in range(20)} == {("e",), ("f",)}
+    files.sync_directory("d")
+    assert {tuple(files.crash(power_loss=True).names("d/f")) for _ in range(20)} == {("a", "b")}
+    assert {tuple(files.crash(power_loss=True).names("d/e")) for _ in range(20)} == {()}
+
+
+def test_a_directory_made_where_another_was_leaves_that_its_new_name(files: FaultyFiles) -> None:
+    files.make_directory("d/e")
+    files.replace("d/e/a", b"abc", sync=True)
+    files.sync_directory("d")
+    files.rename("d/e", "d/f")
+    files.make_directory("d/e")
+    files.replace("d/e/b", b"def", sync=True)
+
+    found = [files.crash(power_loss=True) for _ in range(50)]
+
+    assert {(tuple(one.names("d/e")), tuple(one.names("d/f"))) for one in found} == {
+        (("b",), ("a",)),
+        ((), ("a",)),
+    }
+
+
+def test_a_directory_is_not_renamed_over_another(files: FaultyFiles) -> None:
+    for name in ("d/e", "d/f"):
+        files.make_directory(name)
+
+    with pytest.raises(StorageError, match="not empty"):
+        files.rename("d/e", "d/f")
+
+
 def test_a_sync_says_nothing_of_what_an_earlier_one_could_not_bring_to_the_disk(files: FaultyFiles) -> None:
     write(files, "d/a", b"abc", sync=True)
     files.sync_directory("d")
