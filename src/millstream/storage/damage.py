@@ -7,12 +7,10 @@ it puts `.ack` behind its name, so that later starts do not speak of it again. W
 
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from millstream.base.errors import StorageError
-from millstream.storage.files import File, FileSystem
+from millstream.storage.files import File, FileSystem, replace_by_rename
 
 TORN_TAIL: Final = "torn_tail"
 RECORDS: Final = "records"
@@ -73,28 +71,18 @@ def free_name(names: Iterable[str], wanted: str) -> str:
 
 def copy_aside(files: FileSystem, file: File, position: int, until: int, path: str) -> None:
     """Copy a part of a file to one of its own, which is there wholly or not at all. Raises `StorageError`."""
-    temporary = path + ".tmp"
-    try:
-        copy = files.open(temporary, create=True)
-        try:
-            copy.truncate(0)
-            buffer = memoryview(bytearray(min(_PIECE_BYTES, until - position)))
-            at = position
-            while at < until:
-                count = file.read_into(buffer[: until - at], at)
-                if count == 0:
-                    break
-                copy.write(buffer[:count], at - position)
-                at += count
-            copy.sync()
-        finally:
-            copy.close()
-        files.rename(temporary, path)
-    except StorageError:
-        # On a full disk half of a copy would keep the room that everybody waits for.
-        with suppress(StorageError):
-            files.remove(temporary)
-        raise
+
+    def fill(copy: File) -> None:
+        buffer = memoryview(bytearray(min(_PIECE_BYTES, until - position)))
+        at = position
+        while at < until:
+            count = file.read_into(buffer[: until - at], at)
+            if count == 0:
+                break
+            copy.write(buffer[:count], at - position)
+            at += count
+
+    replace_by_rename(files, path, fill, sync=True)
 
 
 class DamageBook:

@@ -7,6 +7,7 @@ synced; who only looks takes `ReadOnlyFiles`.
 
 import fcntl
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
@@ -82,6 +83,29 @@ class FileSystem(Protocol):
         ...
 
 
+def replace_by_rename(files: FileSystem, path: str, fill: Callable[[File], None], *, sync: bool) -> None:
+    """Give `path` the content that `fill` writes: a file beside it takes its place when it is whole.
+
+    With `sync` that content is on the disk by then; the name is not. Raises `StorageError`, and leaves nothing behind.
+    """
+    temporary = path + ".tmp"
+    try:
+        file = files.open(temporary, create=True)
+        try:
+            file.truncate(0)
+            fill(file)
+            if sync:
+                file.sync()
+        finally:
+            file.close()
+        files.rename(temporary, path)
+    except StorageError:
+        # On a full disk half of a file would keep the room that everybody waits for.
+        with suppress(StorageError):
+            files.remove(temporary)
+        raise
+
+
 class OsFileSystem:
     """The real one. Files are created for their owner alone (mode 0600), as NSQ does."""
 
@@ -93,22 +117,7 @@ class OsFileSystem:
 
     def replace(self, path: str, data: bytes, *, sync: bool) -> None:
         """Give `path` this content, wholly or not at all."""
-        temporary = path + ".tmp"
-        try:
-            file = self.open(temporary, create=True)
-            try:
-                file.truncate(0)
-                file.write(data, 0)
-                if sync:
-                    file.sync()
-            finally:
-                file.close()
-            self.rename(temporary, path)
-        except StorageError:
-            # On a full disk half of a file would keep the room that everybody waits for.
-            with suppress(StorageError):
-                self.remove(temporary)
-            raise
+        replace_by_rename(self, path, lambda file: file.write(data, 0), sync=sync)
         if sync:
             self.sync_directory(os.path.dirname(path) or ".")
 

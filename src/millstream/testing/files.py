@@ -6,10 +6,10 @@ power cut takes, follows from the seed, so a failing run can be repeated.
 """
 
 import random
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from millstream.base.errors import DiskFull, StorageError
+from millstream.storage.files import replace_by_rename
 
 NO_SPACE = "No space left on device"
 IO_ERROR = "Input/output error"
@@ -330,21 +330,7 @@ class FaultyFiles:
 
     def replace(self, path: str, data: bytes, *, sync: bool) -> None:
         """Give `path` this content, wholly or not at all."""
-        temporary = path + ".tmp"
-        try:
-            file = self.open(temporary, create=True)
-            try:
-                file.truncate(0)
-                file.write(data, 0)
-                if sync:
-                    file.sync()
-            finally:
-                file.close()
-            self.rename(temporary, path)
-        except StorageError:
-            with suppress(StorageError):
-                self.remove(temporary)
-            raise
+        replace_by_rename(self, path, lambda file: file.write(data, 0), sync=sync)
         if sync:
             self.sync_directory(_parent(path))
 
