@@ -16,6 +16,7 @@ from millstream.net.http_client import HttpClient, HttpFailed
 SAVED_WITHIN_NS: Final = 10_000_000
 
 _REST_S: Final = 0.004
+_ANSWERS: Final = 5
 
 
 class Pulse:
@@ -45,15 +46,15 @@ class Pulse:
     def saved_until_ns(self) -> int:
         """What was finished before this instant is in the journals; 0 when that is known of nothing.
 
-        Four answers show it: behind the first, the FIN has left; behind the second, nsqd has read it; the third was
-        asked for when its save was due, so that the loop carries it out in that round; behind the fourth, the round is
-        over.
+        Five answers show it: behind the first, the FIN has left; behind the second, nsqd has read it; behind the third,
+        its save has a time; the fourth was asked for when that was over, so that the save comes in that round of the
+        loop or at the begin of the next; behind the fifth, it is done.
         """
         beats = self._beats
-        if len(beats) < 2:
+        if len(beats) < _ANSWERS:
             return 0
         due_ns = beats[-2][0] - SAVED_WITHIN_NS
-        for place in range(len(beats) - 3, 0, -1):
+        for place in range(len(beats) - 3, 1, -1):
             if beats[place][1] <= due_ns:
-                return beats[place - 1][0]
+                return beats[place - 2][0]
         return 0

@@ -27,15 +27,17 @@ async def pulse() -> Pulse:
     [
         ([], 0),
         ([(100, 101)], 0),
-        ([(100, 101), (105, 106), (117, 118)], 0),  # nobody knows that the round which saves is over
-        ([(100, 101), (105, 106), (117, 118), (122, 123)], 100),
-        ([(100, 101), (105, 106), (115, 118), (122, 123)], 0),  # asked for before the save was due
-        ([(100, 101), (105, 106), (111, 112), (117, 118), (122, 123)], 100),
-        ([(100, 101), (105, 106), (111, 112), (123, 124), (128, 129)], 105),
-        ([(100, 101), (105, 300), (311, 312), (317, 318)], 100),  # nsqd was away, and nobody knows what it had read
+        ([(100, 101), (105, 106), (110, 111), (122, 123)], 0),  # nobody knows that the round which saves is over
+        ([(100, 101), (105, 106), (110, 111), (121, 123), (127, 128)], 100),
+        ([(100, 101), (105, 106), (110, 111), (120, 123), (127, 128)], 0),  # asked for before the save was due
+        ([(100, 101), (105, 106), (110, 111), (115, 116), (122, 123), (127, 128)], 100),
+        ([(100, 101), (105, 106), (110, 111), (115, 116), (126, 127), (131, 132)], 105),
+        # Nsqd was away, and nobody knows what it had read before.
+        ([(100, 101), (105, 106), (110, 111), (115, 300), (305, 306), (311, 312)], 100),
+        ([(100, 101), (105, 106), (110, 300), (305, 306), (311, 312)], 0),
     ],
 )
-async def test_four_answers_show_that_a_journal_is_written(
+async def test_five_answers_show_that_a_journal_is_written(
     pulse: Pulse, beats_ms: list[tuple[int, int]], saved_until_ms: int
 ) -> None:
     for asked_ms, answered_ms in beats_ms:
