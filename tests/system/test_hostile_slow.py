@@ -59,6 +59,8 @@ async def drip(port: int, data: bytes, *, context: ssl.SSLContext | None = None)
                     break
         await reading
     writer.close()
+    with suppress(OSError, ssl.SSLError):
+        await writer.wait_closed()
     return bytes(answer)
 
 

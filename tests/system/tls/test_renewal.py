@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +58,5 @@ async def test_sighup_takes_up_a_new_certificate_and_drops_nobody(
     assert await subscriber.ask(b"SUB t c\n") == b"OK"
     for opened in (writer, other):
         opened.close()
+        with suppress(OSError, ssl.SSLError):
+            await opened.wait_closed()
