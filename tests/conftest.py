@@ -61,7 +61,7 @@ def own_ports(worker: str) -> tuple[int, int]:
 
 def pytest_configure() -> None:
     """Refuse to test anything but what the repository says, and give each worker ports of its own."""
-    ports.AUTO_FIRST, ports.AUTO_LAST = own_ports(os.environ.get("PYTEST_XDIST_WORKER", ""))  # type: ignore[misc]
+    ports.AUTO_FIRST, ports.AUTO_LAST = own_ports(os.environ.get("PYTEST_XDIST_WORKER", ""))
     stale = stale_extensions(SRC)
     if stale:
         names = ", ".join(str(path.relative_to(ROOT)) for path in stale)

@@ -137,26 +137,25 @@ class DiskStore:
         self._logs.pop(topic, None)
         self.damage.forget(topic)
         directory = self._directory(topic)
-        left = self._call_deleted(directory)
+        is_renamed = self._rename_deleted(directory)
+        if not is_renamed:
+            self._files.remove_directory(directory)
         if self._settings.durability == "fsync":
+            self._files.sync_directory(self._data_path)
+        if is_renamed:
             # Not before its name is gone for good: else a power loss could leave the half of it.
-            self._files.sync_directory(self._data_path)
-        self._files.remove_directory(left)
-        if left == directory and self._settings.durability == "fsync":
-            self._files.sync_directory(self._data_path)
+            self._files.remove_directory(directory + DELETED)
 
-    def _call_deleted(self, directory: str) -> str:
-        """Give the directory of a topic the name of one that is gone: what it is called now."""
-        deleted = directory + DELETED
+    def _rename_deleted(self, directory: str) -> bool:
+        """Give the directory of a topic the name of one that is gone; False when there is none, or no room for that."""
+        if not self._files.names(directory):
+            return False
         try:
-            self._files.remove_directory(deleted)
-            if self._files.names(directory):
-                self._files.rename(directory, deleted)
-                return deleted
+            self._files.remove_directory(directory + DELETED)
+            self._files.rename(directory, directory + DELETED)
         except StorageError:
-            # A disk without room for another name gets that room by what is removed.
-            return directory
-        return directory
+            return False
+        return True
 
     def remove_deleted(self) -> None:
         """Finish what a deletion that was interrupted has left: call it at a start, behind `refuse_newer`."""

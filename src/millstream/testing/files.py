@@ -55,7 +55,7 @@ class _Tree:
         return _Tree(dict(self.nodes), set(self.directories))
 
     def move(self, path: str, target: str) -> None:
-        """A directory goes by another name, with what is in it; what had that name is gone."""
+        """A directory goes by another name, with the files in it; what had that name is gone."""
         for name in [name for name in self.nodes if _parent(name) == target]:
             del self.nodes[name]
         self.directories.discard(target)

@@ -180,14 +180,14 @@ class ChannelBook:
         if not self.plan.has_timeouts and not self.plan.is_taken_away:
             self._broken("an answer in time was refused", text)
 
-    def killed(self, saved_until_ns: int) -> None:
+    def killed(self, saved_until_ns: int, killed_ns: int) -> None:
         """A kill may bring back what was in flight, and what the journal forgot: FINs since `saved_until_ns`.
 
-        Called when nobody works on the channel any more.
+        Called when nobody works on the channel any more. What was finished after the kill was in flight to the daemon.
         """
         if self.has_begun:
             self.may_repeat += self.plan.consumers * self.plan.ready_count
-        self.may_repeat += sum(count for at_ns, count in self._recent if at_ns >= saved_until_ns)
+        self.may_repeat += sum(count for at_ns, count in self._recent if saved_until_ns <= at_ns <= killed_ns)
         self._recent.clear()
         self._due_ns.clear()
 

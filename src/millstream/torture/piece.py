@@ -142,7 +142,7 @@ class Piece:
                 aim = await self._killer.kill_under_load()
         saved_until_ns = pulse.saved_until_ns()
         for channel in self.books.every_channel():
-            channel.killed(saved_until_ns)
+            channel.killed(saved_until_ns, self._victim.killed_ns)
         await self._victim.gone()
         return aim
 

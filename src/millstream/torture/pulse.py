@@ -2,7 +2,7 @@
 
 A journal is written some milliseconds behind a FIN, and later where nsqd does not get the processor or its disk makes
 it wait. How much later is not guessed but seen: nsqd has one loop, which answers this, reads the FINs and saves.
-`torture.books` asks when a kill is over.
+`torture.piece` takes the pulse of each process under load, and tells the books what it comes to.
 """
 
 import asyncio

@@ -82,7 +82,7 @@ class Torture:
         place = folder / f"piece-{number + 1}"
         place.mkdir()
         ports = auto_ports(("tcp", "http"))
-        victim = Victim(options.command(number), place, tcp_port=ports["tcp"], http_port=ports["http"])
+        victim = Victim(options.command(number), place, self._clock, tcp_port=ports["tcp"], http_port=ports["http"])
         seed = self.verdict.seed + number
         piece = Piece(victim, seed, self._clock, kills=kills, seconds_per_round=options.seconds_per_round)
         self._current = piece

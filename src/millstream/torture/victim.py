@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from millstream.base.clock import Clock
 from millstream.base.errors import MillstreamError
 from millstream.base.units import Address
 from millstream.net.http_client import HttpClient, HttpFailed
@@ -37,9 +38,12 @@ class NsqdFailed(MillstreamError):
 
 
 class Victim:
-    """One data path and the processes on it, one after the other. Call `end` when it is over."""
+    """One data path and the processes on it, one after the other. Call `end` when it is over.
 
-    def __init__(self, command: Sequence[str], folder: Path, *, tcp_port: int, http_port: int) -> None:
+    From `killed_ns` on, by the monotonic clock, the last process did nothing more; 0 until it is killed.
+    """
+
+    def __init__(self, command: Sequence[str], folder: Path, clock: Clock, *, tcp_port: int, http_port: int) -> None:
         """`folder` gets the data path and the log; it must exist."""
         self.data_path = folder / "data"
         self.log_path = folder / "nsqd.log"
@@ -52,6 +56,8 @@ class Victim:
             f"--http-address={self.http}",
         ]
         self._process: asyncio.subprocess.Process | None = None
+        self.killed_ns = 0
+        self._clock = clock
         self._is_killed = False
         self._log_start = 0
         self.data_path.mkdir()
@@ -59,6 +65,7 @@ class Victim:
     async def spawn(self) -> None:
         """Start a process, and do not wait for it. Raises NsqdFailed when there is no such program."""
         self._is_killed = False
+        self.killed_ns = 0
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
             try:
@@ -95,6 +102,7 @@ class Victim:
             # The leader's id is the group's.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            self.killed_ns = self.killed_ns or self._clock.monotonic_ns()
 
     async def exited(self) -> None:
         """Wait until the process is gone, however that comes."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from millstream.base.system import SystemClock
 from millstream.torture.aim import Aim, Killer
 from millstream.torture.victim import Victim
 
@@ -38,7 +39,7 @@ class Chosen(random.Random):
 
 @pytest.fixture
 async def victim(tmp_path: Path) -> AsyncIterator[Victim]:
-    one = Victim(SLEEPER, tmp_path, tcp_port=1, http_port=2)
+    one = Victim(SLEEPER, tmp_path, SystemClock(), tcp_port=1, http_port=2)
     await one.spawn()
     yield one
     await one.end()

@@ -95,12 +95,17 @@ def test_what_came_twice_is_counted_beside_what_kills_explain(
     channel.finish(numbers[:2])
     clock.advance(ms=40)
 
-    channel.killed(saved_until_ns)
+    channel.killed(saved_until_ns, clock.monotonic_ns())
 
     assert (channel.finished, channel.duplicates) == (3, 2)
     assert channel.may_repeat == 2 * 10 + 2  # what was in flight, and the FINs that the journal may have forgotten
-    channel.killed(saved_until_ns)
+    channel.killed(saved_until_ns, clock.monotonic_ns())
     assert channel.may_repeat == 2 * (2 * 10) + 2
+    killed_ns = clock.monotonic_ns()
+    clock.advance(ms=1)
+    channel.finish(numbers[:1])  # too late for the daemon, to which it is in flight
+    channel.killed(saved_until_ns, killed_ns)
+    assert channel.may_repeat == 3 * (2 * 10) + 2
 
 
 def test_a_sound_delivery_has_its_number(
@@ -148,7 +153,7 @@ def test_a_message_is_not_requeued_for_less_than_its_delay(
     clock.advance(ms=100)
     take(books, channel, number, clock)
     channel.requeue(number, 100)
-    channel.killed(clock.monotonic_ns())  # a REQ of the last moment may be forgotten
+    channel.killed(0, clock.monotonic_ns())  # a REQ of the last moment may be forgotten
     take(books, channel, number, clock)
     assert not books.breaches.counts
 

@@ -32,7 +32,7 @@ async def make_piece(tmp_path: Path) -> AsyncIterator[MakePiece]:
 
     def make(*command: str, kills: int) -> Piece:
         ports = auto_ports(("tcp", "http"))
-        victims.append(Victim(command, tmp_path, tcp_port=ports["tcp"], http_port=ports["http"]))
+        victims.append(Victim(command, tmp_path, SystemClock(), tcp_port=ports["tcp"], http_port=ports["http"]))
         return Piece(victims[-1], 1, SystemClock(), kills=kills, seconds_per_round=0.3)
 
     yield make

@@ -26,7 +26,7 @@ def books(make_books: MakeBooks) -> Books:
     found.topics[0].acknowledge(numbers)
     for channel in found.every_channel():
         channel.made()
-        channel.killed(0)
+        channel.killed(0, 0)
         channel.finish(numbers)
     found.channels[0][0].finish(numbers[:1])
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from millstream.base.system import SystemClock
 from millstream.supervisor.ports import auto_ports
 from millstream.torture.victim import NsqdFailed, Victim
 
@@ -20,7 +21,7 @@ MakeVictim = Callable[..., Victim]
 def make_victim(tmp_path: Path) -> MakeVictim:
     def make(*command: str) -> Victim:
         ports = auto_ports(("tcp", "http"))
-        return Victim(command, tmp_path, tcp_port=ports["tcp"], http_port=ports["http"])
+        return Victim(command, tmp_path, SystemClock(), tcp_port=ports["tcp"], http_port=ports["http"])
 
     return make
 
@@ -30,10 +31,14 @@ async def test_nsqd_is_started_killed_and_started_again(make_victim: MakeVictim)
     for _ in range(2):
         assert await victim.start() > 0
         victim.check_running()
+        assert victim.killed_ns == 0
         with socket.create_connection(victim.tcp):
             pass
+        before_ns = SystemClock().monotonic_ns()
         victim.kill_now()
+        killed_ns = victim.killed_ns
         victim.kill_now()
+        assert before_ns < victim.killed_ns == killed_ns
         await victim.exited()
         await victim.gone()
     with pytest.raises(NsqdFailed):
