@@ -183,11 +183,16 @@ class ChannelBook:
     def killed(self, saved_until_ns: int, killed_ns: int) -> None:
         """A kill may bring back what was in flight, and what the journal forgot: FINs since `saved_until_ns`.
 
-        Called when nobody works on the channel any more. What was finished after the kill was in flight to the daemon.
+        Called when nobody works on the channel any more. What was finished after the kill was in flight to the daemon;
+        but where messages time out, one may have been sent more than once by then, and is finished as often.
         """
         if self.has_begun:
             self.may_repeat += self.plan.consumers * self.plan.ready_count
-        self.may_repeat += sum(count for at_ns, count in self._recent if saved_until_ns <= at_ns <= killed_ns)
+        self.may_repeat += sum(
+            count
+            for at_ns, count in self._recent
+            if at_ns >= saved_until_ns and (at_ns <= killed_ns or self.plan.has_timeouts)
+        )
         self._recent.clear()
         self._due_ns.clear()
 

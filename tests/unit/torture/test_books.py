@@ -108,6 +108,21 @@ def test_what_came_twice_is_counted_beside_what_kills_explain(
     assert channel.may_repeat == 3 * (2 * 10) + 2
 
 
+def test_where_messages_time_out_a_kill_leaves_several_of_one(make_books: MakeBooks, clock: FakeClock) -> None:
+    books = make_books(TopicPlan(name="t", channels=(ChannelPlan(name="c", ready_count=10, kept=0.1),)))
+    channel = books.channels[0][0]
+    channel.made()
+    numbers = acknowledged(books.topics[0], 3)
+    killed_ns = clock.monotonic_ns()
+    clock.advance(ms=1)
+    for _ in range(2):
+        channel.finish(numbers)  # twice on its way when nsqd was killed
+
+    channel.killed(killed_ns, killed_ns)
+
+    assert channel.may_repeat == 10 + 2 * 3
+
+
 def test_a_sound_delivery_has_its_number(
     books: Books, topic: TopicBook, channel: ChannelBook, clock: FakeClock
 ) -> None:
